@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+#   make            build/probemeter and everything else, as any user
+#   make deps       install what is missing (Debian 12, as root)
+#   make run        the sample service under load, watched by the agent: the main job in one command
+#   make test       install what is missing, build, run all tests (as root)
+#   make test-unit  the tests that need neither root nor network
+#
+# V=1 shows the commands.
+
+CC ?= gcc
+CLANG ?= clang
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /sbin/bpftool) bpftool)
+PROTOC_C ?= protoc-c
+B := build
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: all deps run test test-unit test-headers test-e2e test-service clean
+all: $(B)/probemeter services tests
+
+WARN := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+PACKAGES := libbpf libelf zlib libprotobuf-c libcurl libcap-ng json-c
+# Looked up when something is compiled, not by `make deps`, which may have to install pkg-config itself.
+pkg_cflags = $(shell pkg-config --cflags $(PACKAGES))
+pkg_libs = $(shell pkg-config --libs $(PACKAGES))
+CFLAGS ?= -O2 -g
+AGENT_FLAGS = -std=gnu11 -D_GNU_SOURCE $(WARN) -Iinclude -Iuserspace -isystem $(B)/userspace -MMD -MP
+
+# --- the agent: BPF object, its skeleton, generated protobuf code, C
+
+ARCH_BPF := $(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(shell uname -m)))
+# asm/ headers of the host compiler, behind everything else.
+BPF_INCLUDES = $(shell $(CLANG) -v -E - </dev/null 2>&1 | sed -n '/<...> search starts here:/,/End of search list./{ s| \(/.*\)|-idirafter \1|p }') \
+	-idirafter /usr/include/$(shell $(CC) -dumpmachine)
+
+$(B)/bpf/%.bpf.o: bpf/%.bpf.c Makefile
+	$(call say,BPF,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) -g -O2 -target bpf -D__TARGET_ARCH_$(ARCH_BPF) -Wall -Wextra -Werror -Iinclude $(BPF_INCLUDES) \
+		-MMD -MP -MT $@ -MF $(@:.o=.d) -c $< -o $@
+
+$(B)/userspace/probe.skel.h: $(B)/bpf/probe.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(BPFTOOL) gen skeleton $< name probe_bpf >$@
+
+$(B)/userspace/otlp.pb-c.c $(B)/userspace/otlp.pb-c.h &: userspace/otlp.proto
+	$(call say,PROTO,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(PROTOC_C) --c_out=$(B)/userspace --proto_path=userspace $<
+
+AGENT_SOURCES := $(sort $(wildcard userspace/*.c))
+AGENT_OBJECTS := $(AGENT_SOURCES:%.c=$(B)/%.o) $(B)/userspace/otlp.pb-c.o
+GENERATED := $(B)/userspace/probe.skel.h $(B)/userspace/otlp.pb-c.h
+
+$(B)/userspace/%.o: userspace/%.c Makefile | $(GENERATED)
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(AGENT_FLAGS) $(pkg_cflags) -c $< -o $@
+
+$(B)/userspace/otlp.pb-c.o: $(B)/userspace/otlp.pb-c.c
+	$(call say,CC,$@)
+	$(Q)$(CC) $(CFLAGS) -I$(B)/userspace -c $< -o $@
+
+$(B)/probemeter: $(AGENT_OBJECTS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(pkg_libs) -lm -lpthread -o $@
+
+# --- sample services
+
+.PHONY: services
+SCRIPTD_SOURCES := $(sort $(wildcard tests/services/scriptd/*.c))
+services: $(if $(SCRIPTD_SOURCES),$(B)/services/scriptd)
+$(B)/services/scriptd: $(SCRIPTD_SOURCES) $(wildcard tests/services/scriptd/*.h include/probemeter/*.h include/probemeter/integr8scode/*.h) Makefile
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 $(CFLAGS) -Wall -Wextra -Wpedantic -Werror -Iinclude $(SCRIPTD_SOURCES) \
+		$(shell pkg-config --cflags --libs libmicrohttpd json-c sqlite3 libcurl) -lpthread -lm -o $@
+
+# --- tests
+
+.PHONY: tests
+tests:
+
+clean:
+	$(Q)rm -rf $(B)
+
+-include $(wildcard $(B)/bpf/*.d $(B)/userspace/*.d $(B)/unit/*.d)

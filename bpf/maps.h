@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * maps.h - what the BPF programs and the agent share: keys, values, limits, cookie.
+ *
+ * A cell is one number that events add to: (service, metric, label hash, bucket), per CPU. A series is what a cell
+ * belongs to: (service, metric, label hash), with its label values. A service is a set of processes that would give
+ * the same resource: same naming variables in their environment, same executable, same cgroup.
+ */
+#ifndef PROBEMETER_MAPS_H
+#define PROBEMETER_MAPS_H
+
+#include <linux/types.h>
+
+/* Default sizes; the agent may set others before load. */
+#define PM_MAX_CELLS 131072
+#define PM_MAX_SERIES 32768
+#define PM_MAX_STRINGS 131072
+#define PM_MAX_SERVICES 4096
+#define PM_MAX_METRICS 4096
+#define PM_MAX_BOUNDS 128
+/* Series per metric and service, the overflow series included (OpenTelemetry's default cardinality limit). */
+#define PM_SERIES_PER_METRIC 2000
+
+/* What an attached site carries: which metric, how many labels. */
+#define PM_COOKIE(metric, labels) ((__u64)(metric) | (__u64)(labels) << 32)
+#define PM_COOKIE_METRIC(cookie) ((__u32)(cookie))
+#define PM_COOKIE_LABELS(cookie) ((__u32)((cookie) >> 32))
+
+/*
+ * Where an event goes, in one word: service (20 bits), metric (20), bucket (24).
+ * bucket: exponent (11 bits, biased as in binary64), sign, index (8 bits), unnamed, overflow.
+ * index: the eighth of an octave (scale 3), or the number of declared bounds below the value. All values of one cell
+ * share exponent and sign, which makes their sum a sum of integers. Zero is exponent 0 with index as declared or 0.
+ */
+#define PM_WHERE(service, metric) ((__u64)(service) << 44 | (__u64)(metric) << 24)
+#define PM_WHERE_SERVICE(where) ((__u32)((where) >> 44))
+#define PM_WHERE_METRIC(where) ((__u32)((where) >> 24) & 0xfffff)
+#define PM_BUCKET(exponent, sign, index) ((__u64)(exponent) | (__u64)(sign) << 11 | (__u64)(index) << 12)
+#define PM_BUCKET_EXPONENT(where) ((__u32)(where)&0x7ff)
+#define PM_BUCKET_SIGN(where) ((__u32)((where) >> 11) & 1)
+#define PM_BUCKET_INDEX(where) ((__u32)((where) >> 12) & 0xff)
+#define PM_BUCKET_UNNAMED (1ull << 20)
+#define PM_BUCKET_OVERFLOW (1ull << 21)
+
+struct pm_cell_key {
+	__u64 hash; /* 0 in an overflow series */
+	__u64 where;
+};
+
+/* count: events. sum: of integers for a counter; for a histogram of mantissas in units of 2^(exponent - 1023 - 31),
+ * rounded to 32 bits (relative error of one value at most 2^-32). Both modulo 2^64: readers take differences. */
+struct pm_cell {
+	__u64 count;
+	__u64 sum;
+};
+#define PM_MANTISSA_BITS 31
+
+struct pm_series_key {
+	__u64 hash;
+	__u32 service;
+	__u32 metric;
+};
+
+struct pm_series {
+	__u32 id; /* dense, owner of the label values in strings */
+	__u32 named; /* 1 once every label value is there */
+};
+
+struct pm_usage_key {
+	__u32 service;
+	__u32 metric;
+};
+
+/* A string lies in pieces: 63 bytes and a NUL each, the last one shorter. */
+#define PM_PIECE 64
+#define PM_LABEL_PIECES 9 /* 511 bytes need 9 */
+struct pm_string_key {
+	__u32 owner; /* series id, or PM_OWNER_SERVICE | service id */
+	__u16 field; /* label number; for a service 0 */
+	__u16 piece;
+};
+#define PM_OWNER_SERVICE (1u << 31)
+#define PM_SERVICE_PIECES 64
+
+struct pm_service_key {
+	__u64 environment; /* hash of the naming variables, 0: none */
+	__u64 cgroup;
+	__u64 inode;
+	__u32 device;
+	__u32 pad;
+};
+
+struct pm_service {
+	__u32 id; /* from 1 */
+	__u32 tgid; /* of the first process seen, in the initial pid namespace */
+	__u64 start_ns; /* its start, CLOCK_BOOTTIME */
+};
+
+/* What a thread group leader remembers: found again in a few nanoseconds at each hit. */
+struct pm_task {
+	__u64 exec_id; /* an exec makes it another service */
+	__u32 service;
+	__u32 pad;
+};
+
+/* Declared bounds as integers that order like the doubles; PM_ORDER() turns one into the other. */
+struct pm_bounds {
+	__u32 count;
+	__u32 pad;
+	__u64 bound[PM_MAX_BOUNDS];
+};
+#define PM_ORDER(bits) ((bits) ^ (((__u64)((__s64)(bits) >> 63)) | 1ull << 63))
+
+/* Why an event was not counted. drops.c has the words. */
+enum pm_drop {
+	PM_DROP_NEGATIVE, /* counter with n < 0 */
+	PM_DROP_NOT_FINITE, /* histogram with NaN or an infinity */
+	PM_DROP_NO_CELL, /* no room, not even for the overflow series */
+	PM_DROP_NO_SERVICE, /* more services than there is room for */
+	PM_DROP_REASONS = 8,
+};
+#define PM_DROP_INDEX(metric, reason) ((metric) * PM_DROP_REASONS + (reason))
+
+enum pm_next { PM_NEXT_SERIES, PM_NEXT_SERVICE, PM_NEXT_COUNT };
+
+_Static_assert(sizeof(struct pm_cell_key) == 16, "no padding in keys");
+_Static_assert(sizeof(struct pm_series_key) == 16, "no padding in keys");
+_Static_assert(sizeof(struct pm_string_key) == 8, "no padding in keys");
+_Static_assert(sizeof(struct pm_service_key) == 32, "no padding in keys");
+
+#endif

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * probe.bpf.c - what runs at each hit: find the cell, add the value.
+ *
+ * Consumes the registers of a stub (value, label hash, label pointers) and the attach cookie (metric, labels).
+ * Produces cells, series with their label values, services, and drops by metric and reason.
+ *
+ * Concurrency, for all of it: a uprobe program may be preempted by the same program on the same CPU, and runs on every
+ * CPU at once. So nothing here lives in scratch memory: keys are on the stack. A new map entry is inserted with zeros
+ * and BPF_NOEXIST, looked up again and then added to atomically, so whoever comes first, all additions land in the
+ * one entry. Per-CPU values take atomic additions too: on one CPU two programs can interleave between load and store.
+ */
+#include <linux/bpf.h>
+#include <linux/ptrace.h>
+#include <linux/errno.h>
+#include <stdbool.h>
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include <bpf/bpf_core_read.h>
+
+#include "kernel.h"
+#include "maps.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#ifndef PT_REGS_PARM6 /* libbpf 1.1 stops at five */
+#define PT_REGS_PARM6(ctx) ((ctx)->r9)
+#endif
+
+/* Set before load. */
+const volatile __u32 series_per_metric = PM_SERIES_PER_METRIC;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, PM_MAX_CELLS);
+	__type(key, struct pm_cell_key);
+	__type(value, struct pm_cell);
+} cells SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, PM_MAX_SERIES);
+	__type(key, struct pm_series_key);
+	__type(value, struct pm_series);
+} series SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, PM_MAX_SERIES);
+	__type(key, struct pm_usage_key);
+	__type(value, __u64);
+} usage SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, PM_MAX_STRINGS);
+	__type(key, struct pm_string_key);
+	__type(value, char[PM_PIECE]);
+} strings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, PM_MAX_METRICS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct pm_bounds);
+} bounds SEC(".maps");
+
+/* One counter for all CPUs: drops are rare. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PM_MAX_METRICS *PM_DROP_REASONS);
+	__type(key, __u32);
+	__type(value, __u64);
+} drops SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PM_NEXT_COUNT);
+	__type(key, __u32);
+	__type(value, __u64);
+} next_id SEC(".maps");
+
+#include "service.bpf.h"
+
+static __always_inline int drop(__u32 metric, enum pm_drop reason)
+{
+	__u32 index = PM_DROP_INDEX(metric, reason);
+	__u64 *count = bpf_map_lookup_elem(&drops, &index);
+
+	if (count)
+		__sync_fetch_and_add(count, 1);
+	return 0;
+}
+
+static __always_inline void cell_add(struct pm_cell *cell, __u64 sum)
+{
+	/* Count before sum: a reader that takes the sum first never sees it run ahead. */
+	__sync_fetch_and_add(&cell->count, 1);
+	__sync_fetch_and_add(&cell->sum, sum);
+}
+
+static __always_inline struct pm_cell *cell_make(struct pm_cell_key *key)
+{
+	struct pm_cell zero = {}, *cell = bpf_map_lookup_elem(&cells, key);
+
+	if (cell)
+		return cell;
+	bpf_map_update_elem(&cells, key, &zero, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&cells, key);
+}
+
+/* Read one label value into pieces. The bytes were touched by the service's hashing a moment ago, so a fault is rare. */
+__noinline int label_read(__u32 owner, __u32 field, __u64 at)
+{
+	struct pm_string_key key = { .owner = owner, .field = field };
+	char piece[PM_PIECE];
+	long n;
+	int i;
+
+	for (i = 0; i < PM_LABEL_PIECES; i++) {
+		__builtin_memset(piece, 0, sizeof(piece));
+		if (at) {
+			/* The last piece of the longest value: 511 = 8 * 63 + 7 bytes and a NUL. */
+			n = bpf_probe_read_user_str(piece, i == PM_LABEL_PIECES - 1 ? 8 : PM_PIECE, (void *)at);
+			if (n < 0)
+				return n;
+		} else {
+			n = 1; /* NULL is the empty string */
+		}
+		key.piece = i;
+		n = n < PM_PIECE ? -n : n;
+		if (bpf_map_update_elem(&strings, &key, piece, BPF_ANY))
+			return -ENOMEM;
+		if (n < 0)
+			return 0;
+		at += PM_PIECE - 1;
+	}
+	return 0;
+}
+
+/* Two tasks may name one series at once: they write the same strings, and `named` only after them. */
+static __noinline int series_name(struct pt_regs *ctx, __u32 id, __u32 labels)
+{
+	if (!ctx)
+		return 0;
+	if (labels > 0 && label_read(id, 0, PT_REGS_PARM3(ctx)))
+		return 0;
+	if (labels > 1 && label_read(id, 1, PT_REGS_PARM4(ctx)))
+		return 0;
+	if (labels > 2 && label_read(id, 2, PT_REGS_PARM5(ctx)))
+		return 0;
+	if (labels > 3 && label_read(id, 3, PT_REGS_PARM6(ctx)))
+		return 0;
+	return 1;
+}
+
+/* The series of @key, made if the metric's limit allows; NULL: it goes to the overflow series. */
+static __always_inline struct pm_series *series_make(struct pm_series_key *key)
+{
+	struct pm_usage_key usage_key = { .service = key->service, .metric = key->metric };
+	struct pm_series fresh = {}, *found = bpf_map_lookup_elem(&series, key);
+	__u32 next = PM_NEXT_SERIES;
+	__u64 *used, *counter, zero = 0;
+
+	if (found)
+		return found;
+	used = bpf_map_lookup_elem(&usage, &usage_key);
+	if (!used) {
+		bpf_map_update_elem(&usage, &usage_key, &zero, BPF_NOEXIST);
+		used = bpf_map_lookup_elem(&usage, &usage_key);
+		if (!used)
+			return NULL;
+	}
+	/* Looked at first, so that a flood costs no write to a shared word; taken, and given back by all who find they had no
+	 * right to it: for a moment the count is too high, never too low, and the limit holds. */
+	if (*used >= series_per_metric - 1)
+		return NULL;
+	if (__sync_fetch_and_add(used, 1) < series_per_metric - 1) {
+		counter = bpf_map_lookup_elem(&next_id, &next);
+		if (counter) {
+			fresh.id = __sync_fetch_and_add(counter, 1);
+			if (!bpf_map_update_elem(&series, key, &fresh, BPF_NOEXIST))
+				return bpf_map_lookup_elem(&series, key);
+		}
+	}
+	__sync_fetch_and_add(used, -1);
+	return bpf_map_lookup_elem(&series, key); /* somebody else's, or none */
+}
+
+/* A cell that is not there yet, or whose series has no name yet. */
+static __noinline int count_slow(struct pt_regs *ctx, struct pm_cell_key *key, __u64 sum)
+{
+	struct pm_series_key series_key = {};
+	struct pm_cell_key own;
+	struct pm_series *owner;
+	struct pm_cell *cell = NULL;
+
+	if (!ctx || !key)
+		return 0;
+	own = *key;
+	series_key.hash = own.hash;
+	series_key.service = PM_WHERE_SERVICE(own.where);
+	series_key.metric = PM_WHERE_METRIC(own.where);
+	owner = series_make(&series_key);
+	if (owner) {
+		if (!owner->named)
+			owner->named = series_name(ctx, owner->id, PM_COOKIE_LABELS(bpf_get_attach_cookie(ctx)));
+		/* Without a name it counts on in cells of their own, which the common path does not find: so every event comes
+		 * by here and tries again. */
+		if (!owner->named)
+			own.where |= PM_BUCKET_UNNAMED;
+		cell = cell_make(&own);
+	}
+	if (!cell) {
+		own = *key;
+		own.hash = 0;
+		own.where |= PM_BUCKET_OVERFLOW;
+		cell = cell_make(&own);
+	}
+	if (!cell)
+		return drop(series_key.metric, PM_DROP_NO_CELL);
+	cell_add(cell, sum);
+	return 0;
+}
+
+static __always_inline int count(struct pt_regs *ctx, __u32 metric, __u64 bucket, __u64 sum)
+{
+	__u32 service = service_current();
+	struct pm_cell_key key = { .hash = PT_REGS_PARM2(ctx), .where = PM_WHERE(service, metric) | bucket };
+	struct pm_cell *cell;
+
+	if (!service)
+		return drop(metric, PM_DROP_NO_SERVICE);
+	cell = bpf_map_lookup_elem(&cells, &key);
+	if (!cell)
+		return count_slow(ctx, &key, sum);
+	cell_add(cell, sum);
+	return 0;
+}
+
+SEC("uprobe")
+int counter(struct pt_regs *ctx)
+{
+	__u32 metric = PM_COOKIE_METRIC(bpf_get_attach_cookie(ctx));
+	__s64 n = PT_REGS_PARM1(ctx);
+
+	if (n < 0)
+		return drop(metric, PM_DROP_NEGATIVE);
+	return count(ctx, metric, 0, n);
+}
+
+/* A binary64 in parts. BPF has no floating point and needs none here. */
+struct parts {
+	__u64 fraction; /* 52 bits */
+	__u32 exponent; /* biased */
+	__u32 sign;
+};
+
+#define FRACTION_BITS 52
+#define EXPONENT_MAX 0x7ff
+
+/* Subnormals round up to the smallest normal value, as OpenTelemetry allows; both zeros are one. */
+static __always_inline struct parts parts_of(__u64 bits)
+{
+	struct parts parts = {
+		.fraction = bits & ((1ull << FRACTION_BITS) - 1),
+		.exponent = bits >> FRACTION_BITS & EXPONENT_MAX,
+		.sign = bits >> 63,
+	};
+
+	if (!parts.exponent) {
+		parts.exponent = !!parts.fraction;
+		parts.sign = parts.fraction ? parts.sign : 0;
+		parts.fraction = 0;
+	}
+	return parts;
+}
+
+/* The mantissa as an integer of PM_MANTISSA_BITS and a leading one, rounded; zero is zero. */
+static __always_inline __u64 mantissa_of(struct parts parts)
+{
+	__u32 shift = FRACTION_BITS - PM_MANTISSA_BITS;
+
+	return parts.exponent ? ((1ull << FRACTION_BITS | parts.fraction) + (1ull << (shift - 1))) >> shift : 0;
+}
+
+/* The fraction bits of 2^(k/8), rounded down. None of these roots is rational, so "above" is exact. */
+#define EIGHTH_1 0x172b83c7d517aull
+#define EIGHTH_2 0x306fe0a31b715ull
+#define EIGHTH_3 0x4bfdad5362a27ull
+#define EIGHTH_4 0x6a09e667f3bccull
+#define EIGHTH_5 0x8ace5422aa0dbull
+#define EIGHTH_6 0xae89f995ad3adull
+#define EIGHTH_7 0xd5818dcfba487ull
+
+SEC("uprobe")
+int histogram(struct pt_regs *ctx)
+{
+	__u32 metric = PM_COOKIE_METRIC(bpf_get_attach_cookie(ctx)), eighth;
+	struct parts parts = parts_of(PT_REGS_PARM1(ctx));
+	__u64 f = parts.fraction;
+
+	if (parts.exponent == EXPONENT_MAX)
+		return drop(metric, PM_DROP_NOT_FINITE);
+	/* Upper bounds are inclusive: a power of two is the last value of the octave below. */
+	if (!f && parts.exponent)
+		return count(ctx, metric, PM_BUCKET(parts.exponent - 1, parts.sign, 7), 1ull << (PM_MANTISSA_BITS + 1));
+	eighth = (f > EIGHTH_1) + (f > EIGHTH_2) + (f > EIGHTH_3) + (f > EIGHTH_4) + (f > EIGHTH_5) + (f > EIGHTH_6) +
+		 (f > EIGHTH_7);
+	return count(ctx, metric, PM_BUCKET(parts.exponent, parts.sign, eighth), mantissa_of(parts));
+}
+
+/* Number of bounds below the value: the index of the bucket whose inclusive upper bound is next. */
+__noinline int bounds_below(__u32 metric, __u64 bits)
+{
+	struct pm_bounds *declared = bpf_map_lookup_elem(&bounds, &metric);
+	__u64 value = PM_ORDER(bits << 1 ? bits : 0);
+	__u32 below = 0, step;
+
+	if (!declared)
+		return 0;
+	for (step = PM_MAX_BOUNDS; step; step >>= 1) {
+		__u32 at = below + step;
+
+		if (at <= declared->count && at <= PM_MAX_BOUNDS && declared->bound[(at - 1) & (PM_MAX_BOUNDS - 1)] < value)
+			below = at;
+	}
+	return below;
+}
+
+SEC("uprobe")
+int histogram_bounds(struct pt_regs *ctx)
+{
+	__u32 metric = PM_COOKIE_METRIC(bpf_get_attach_cookie(ctx));
+	__u64 bits = PT_REGS_PARM1(ctx);
+	struct parts parts = parts_of(bits);
+
+	if (parts.exponent == EXPONENT_MAX)
+		return drop(metric, PM_DROP_NOT_FINITE);
+	return count(ctx, metric, PM_BUCKET(parts.exponent, parts.sign, bounds_below(metric, bits)), mantissa_of(parts));
+}
+
+/* The agent's trial of nops: an ordinary counter, one for all CPUs. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} trial_hits SEC(".maps");
+
+SEC("uprobe")
+int trial(struct pt_regs *ctx __attribute__((unused)))
+{
+	__u32 zero = 0;
+	__u64 *hits = bpf_map_lookup_elem(&trial_hits, &zero);
+
+	if (hits)
+		__sync_fetch_and_add(hits, 1);
+	return 0;
+}

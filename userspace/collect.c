@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * collect.c - gather samples from everywhere and fold them.
+ *
+ * Consumes the kernel's maps (snapshot.c, ledger.c, names.c), the processes' level tables (level.c), what was seen
+ * before (seen.c) and the agent's own counters (self.c); produces points. Encoding and sending are for others.
+ */
+#include "collect.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ledger.h"
+#include "level.h"
+#include "log.h"
+#include "names.h"
+#include "seen.h"
+
+struct collector {
+	const struct kernel *kernel;
+	struct metrics *metrics;
+	struct owners *owners;
+	struct names *names;
+	struct seen *seen;
+	const struct resource *agent;
+	uint64_t agent_start_unix_ns;
+	uint64_t metric_start_unix_ns[PM_MAX_METRICS];
+	struct snapshot snapshot;
+	struct ledger ledger;
+	struct cell *self_cell;
+	/* The samples of one collection; room is kept. */
+	struct sample *sample;
+	size_t count, room;
+};
+
+struct collector *collector_new(const struct kernel *kernel, struct metrics *metrics, struct services *services)
+{
+	struct collector *collector = calloc(1, sizeof(*collector));
+
+	if (!collector)
+		return NULL;
+	collector->kernel = kernel;
+	collector->metrics = metrics;
+	collector->owners = owners_new(services);
+	collector->names = names_new();
+	collector->seen = seen_new();
+	collector->self_cell = calloc(SELF_SAMPLES, sizeof(*collector->self_cell));
+	if (!collector->owners || !collector->names || !collector->seen || !collector->self_cell ||
+	    services_agent(services, &collector->agent)) {
+		collector_free(collector);
+		return NULL;
+	}
+	return collector;
+}
+
+void collector_free(struct collector *collector)
+{
+	if (!collector)
+		return;
+	owners_free(collector->owners);
+	names_free(collector->names);
+	seen_free(collector->seen);
+	snapshot_free(&collector->snapshot);
+	ledger_free(&collector->ledger);
+	free(collector->self_cell);
+	free(collector->sample);
+	free(collector);
+}
+
+void collector_metric_starts(struct collector *collector, const struct metric *metric, uint64_t now_unix_ns)
+{
+	if (!collector->metric_start_unix_ns[metric->id])
+		collector->metric_start_unix_ns[metric->id] = now_unix_ns;
+}
+
+int collector_services(struct collector *collector, const struct discovery *discovery)
+{
+	int err = snapshot_read_services(collector->kernel, &collector->snapshot);
+
+	return err ? err : owners_resolve(collector->owners, collector->kernel, &collector->snapshot, discovery);
+}
+
+/* Room for @more samples behind those there are. */
+static struct sample *reserve(struct collector *collector, size_t more)
+{
+	size_t want = collector->count + more, room = collector->room ? collector->room : 1024;
+	struct sample *grown;
+
+	if (want > collector->room) {
+		while (room < want)
+			room *= 2;
+		grown = realloc(collector->sample, room * sizeof(*grown));
+		if (!grown)
+			return NULL;
+		collector->sample = grown;
+		collector->room = room;
+	}
+	return collector->sample + collector->count;
+}
+
+/* A run of cells of one series, all overflow or all not, all unnamed or all not. */
+static int run_add(struct collector *collector, const struct raw_series *series, uint32_t service,
+		   const struct metric *metric, const struct cell *cell, size_t count)
+{
+	struct sample *sample = reserve(collector, 1);
+	const char *const *value;
+	uint32_t i;
+
+	if (!sample)
+		return -ENOMEM;
+	*sample = (struct sample){
+		.resource = owners_get(collector->owners, service),
+		.metric = metric,
+		.start_unix_ns = collector->metric_start_unix_ns[metric->id],
+		.cell = cell,
+		.cell_count = count,
+		.overflow = cell->where & PM_BUCKET_OVERFLOW,
+	};
+	if (!sample->resource)
+		return 0; /* its service is settled by the next collection */
+	if (!sample->overflow && cell->where & PM_BUCKET_UNNAMED && (!series || names_spilled(collector->names, series)))
+		sample->overflow = true;
+	if (!sample->overflow) {
+		int err = series ? names_get(collector->names, collector->kernel, series, metric, &value) : -ENOENT;
+
+		if (err == -ENOENT) {
+			/* Its label values could not be read so far. What it counted goes to the overflow series, and stays. */
+			if (!(cell->where & PM_BUCKET_UNNAMED))
+				return 0; /* the name came in after the series were read: next time */
+			names_spill(collector->names, series);
+			sample->overflow = true;
+		} else if (err) {
+			return err;
+		} else {
+			for (i = 0; i < metric->label_count; i++)
+				sample->value[i] = value[i];
+		}
+	}
+	collector->count++;
+	return 0;
+}
+
+/* Cells and series are in the same order: one walk joins them. */
+static int kernel_samples(struct collector *collector)
+{
+	const uint64_t flags = PM_BUCKET_UNNAMED | PM_BUCKET_OVERFLOW;
+	const struct snapshot *snapshot = &collector->snapshot;
+	size_t i, next, at = 0;
+	int err;
+
+	for (i = 0; i < snapshot->cell_count; i = next) {
+		const struct pm_cell_key *key = &snapshot->cell[i].key;
+		const struct raw_series *series = NULL;
+		const struct metric *metric = metrics_get(collector->metrics, PM_WHERE_METRIC(key->where));
+
+		for (next = i + 1; next < snapshot->cell_count; next++) {
+			const struct pm_cell_key *other = &snapshot->cell[next].key;
+
+			if (snapshot_order(key->where, key->hash, other->where, other->hash) ||
+			    (key->where ^ other->where) & flags)
+				break;
+		}
+		for (; at < snapshot->series_count; at++) {
+			const struct pm_series_key *k = &snapshot->series[at].key;
+			int order = snapshot_order(PM_WHERE(k->service, k->metric), k->hash, key->where, key->hash);
+
+			if (!order)
+				series = &snapshot->series[at];
+			if (order >= 0)
+				break;
+		}
+		if (!metric)
+			continue;
+		err = run_add(collector, series, PM_WHERE_SERVICE(key->where), metric, &collector->ledger.total[i], next - i);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* Is some process before this one in the list the same memory under another pid? Only a child can be. */
+static bool shares_memory(const struct discovery *discovery, const struct process *process)
+{
+	size_t i;
+
+	for (i = 0; i < discovery->count; i++) {
+		const struct process *other = &discovery->process[i];
+
+		if (other->pid == process->parent && other->mapping_count && other->loaded_count == process->loaded_count &&
+		    level_same_memory(other->pid, process->pid))
+			return true;
+	}
+	return false;
+}
+
+static int level_samples(struct collector *collector, const struct process *process, const struct loaded *loaded,
+			 struct arena *arena)
+{
+	const struct level *level;
+	struct sample *sample;
+	long count = level_read(process, loaded, arena, &level), i;
+
+	/* Gone, or unloaded, since the sweep: so is its level. */
+	if (count == -ESRCH || count == -EFAULT)
+		return 0;
+	if (count < 0) {
+		log_message(LOG_WARN, "process %d: its levels cannot be read: %s; run with CAP_SYS_PTRACE", process->pid,
+			    strerror((int)-count));
+		return count == -ENOMEM ? -ENOMEM : 0;
+	}
+	sample = reserve(collector, (size_t)count);
+	if (!sample)
+		return -ENOMEM;
+	for (i = 0; i < count; i++) {
+		sample[i] = (struct sample){
+			.resource = process->resource,
+			.metric = level[i].metric,
+			.overflow = level[i].overflow,
+			.start_unix_ns = collector->metric_start_unix_ns[level[i].metric->id],
+			.level = level[i].level,
+			.set_ns = level[i].set_ns,
+		};
+		memcpy(sample[i].value, level[i].value, sizeof(sample[i].value));
+	}
+	collector->count += (size_t)count;
+	return 0;
+}
+
+/* A counter without labels is 0 from its attach on, so that its first burst is an increase. */
+static int zero_samples(struct collector *collector, const struct process *process, const struct object *object)
+{
+	struct sample *sample = reserve(collector, object->descriptors.count);
+	size_t i;
+
+	if (!sample)
+		return -ENOMEM;
+	for (i = 0; i < object->descriptors.count; i++) {
+		const struct metric *metric = object->metric[i];
+
+		if (!metric || metric->kind != PROBEMETER_KIND_COUNTER || metric->label_count || !object->attachment)
+			continue;
+		*sample++ = (struct sample){
+			.resource = process->resource,
+			.metric = metric,
+			.start_unix_ns = collector->metric_start_unix_ns[metric->id],
+		};
+		collector->count++;
+	}
+	return 0;
+}
+
+static int process_samples(struct collector *collector, const struct discovery *discovery, struct self *self,
+			   struct arena *arena)
+{
+	size_t i, j;
+	int err = 0;
+
+	self->processes = 0;
+	for (i = 0; i < discovery->count && !err; i++) {
+		struct process *process = &discovery->process[i];
+
+		if (!process->loaded_count || !owners_of_process(collector->owners, process))
+			continue;
+		self->processes++;
+		if (shares_memory(discovery, process))
+			continue;
+		for (j = 0; j < process->loaded_count && !err; j++) {
+			err = zero_samples(collector, process, process->loaded[j].object);
+			if (!err && process->loaded[j].object->has_levels)
+				err = level_samples(collector, process, &process->loaded[j], arena);
+		}
+	}
+	return err;
+}
+
+int collector_points(struct collector *collector, const struct discovery *discovery, struct self *self,
+		     uint64_t now_unix_ns, struct arena *arena, struct points *ret)
+{
+	const struct merge_rule rule = { .time_unix_ns = now_unix_ns };
+	struct points points;
+	struct sample *sample;
+	int err;
+
+	if (!collector->agent_start_unix_ns)
+		collector->agent_start_unix_ns = now_unix_ns;
+	collector->count = 0;
+	err = snapshot_read(collector->kernel, &collector->snapshot);
+	if (err)
+		return err;
+	err = owners_resolve(collector->owners, collector->kernel, &collector->snapshot, discovery);
+	if (err)
+		return err;
+	err = ledger_update(&collector->ledger, collector->snapshot.cell, collector->snapshot.cell_count);
+	if (err)
+		return err;
+	err = kernel_samples(collector);
+	if (!err)
+		err = process_samples(collector, discovery, self, arena);
+	if (err)
+		return err;
+	self->services = collector->snapshot.service_count;
+	self->series = collector->snapshot.series_count;
+	self->cells = collector->snapshot.cell_count;
+	sample = reserve(collector, seen_count(collector->seen) + SELF_SAMPLES);
+	if (!sample)
+		return -ENOMEM;
+	seen_samples(collector->seen, sample);
+	collector->count += seen_count(collector->seen);
+	collector->count += self_samples(self, collector->metrics, collector->snapshot.drop, collector->agent,
+					 collector->agent_start_unix_ns, collector->self_cell,
+					 collector->sample + collector->count);
+	err = merge_fold(collector->sample, collector->count, &rule, arena, &points);
+	if (!err)
+		err = seen_update(collector->seen, &points);
+	if (!err)
+		*ret = points;
+	return err;
+}

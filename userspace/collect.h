@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * collect.h - one consistent set of points from the kernel, the processes and the agent itself.
+ */
+#ifndef PROBEMETER_COLLECT_H
+#define PROBEMETER_COLLECT_H
+
+#include "discover.h"
+#include "kernel.h"
+#include "metric.h"
+#include "owner.h"
+#include "self.h"
+
+struct collector;
+
+struct collector *collector_new(const struct kernel *kernel, struct metrics *metrics, struct services *services);
+void collector_free(struct collector *collector);
+
+/* When this metric was first attached: the start of its streams. Call before attaching. */
+void collector_metric_starts(struct collector *collector, const struct metric *metric, uint64_t now_unix_ns);
+
+/* Name the services that showed up since the last call. Return: 0 or -errno. */
+int collector_services(struct collector *collector, const struct discovery *discovery);
+
+/**
+ * collector_points - what is true now
+ * @discovery: swept just before, so that the dead are out and forked children are in
+ * @self:      counters of the agent; those that the collection itself finds are filled in
+ * @arena:     owns the points
+ * @ret:       untouched on failure
+ *
+ * Return: 0 or -errno.
+ */
+int collector_points(struct collector *collector, const struct discovery *discovery, struct self *self,
+		     uint64_t now_unix_ns, struct arena *arena, struct points *ret);
+
+#endif

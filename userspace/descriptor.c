@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * descriptor.c - from an ELF file to its metrics and probe sites.
+ *
+ * Consumes an open file, which any user may have written. Produces struct descriptors. Only program headers are used:
+ * sections can be stripped. libelf reads headers and byte ranges and checks them against the file's size; every count
+ * and length from the file is held against a limit before it is believed.
+ *
+ * Attaching, and what a metric means, is for others.
+ */
+#include "descriptor.h"
+
+#include <errno.h>
+#include <gelf.h>
+#include <libelf.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "utf8.h"
+
+#define MAX_DESCRIPTORS 4096
+#define MAX_NOTE_BYTES (4u << 20)
+#define MAX_TEXT_BYTES 16384
+#define MAX_PROBLEMS 16
+#define MAX_PROGRAM_HEADERS 512
+#define STRINGS_BEFORE_LABELS 4
+
+struct reader {
+	Elf *elf;
+	struct arena *arena;
+	struct descriptors result;
+	size_t capacity;
+};
+
+/* One tagged field: payload and the virtual address it stands at. */
+struct field {
+	uint16_t tag;
+	uint16_t size;
+	const uint8_t *payload;
+	uint64_t address;
+};
+
+static __attribute__((format(printf, 2, 3))) void problem(struct reader *reader, const char *format, ...)
+{
+	struct descriptors *result = &reader->result;
+	char text[256];
+	va_list args;
+
+	if (!result->problem)
+		result->problem = arena_alloc(reader->arena, MAX_PROBLEMS * sizeof(*result->problem), sizeof(void *));
+	if (!result->problem || result->problem_count == MAX_PROBLEMS)
+		return;
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	result->problem[result->problem_count++] = arena_strdup(reader->arena, text);
+}
+
+static uint16_t read16(const uint8_t *at)
+{
+	uint16_t value;
+
+	memcpy(&value, at, sizeof(value));
+	return value;
+}
+
+static uint32_t read32(const uint8_t *at)
+{
+	uint32_t value;
+
+	memcpy(&value, at, sizeof(value));
+	return value;
+}
+
+/* The target of the @n-th place of a field; places are relative to themselves. */
+static uint64_t place(const struct field *field, unsigned n)
+{
+	return field->address + 4 * n + (uint64_t)(int64_t)(int32_t)read32(field->payload + 4 * n);
+}
+
+/* File offset of a virtual address, 0 if it has no place in the file. */
+static uint64_t offset_of(const struct reader *reader, uint64_t address, uint64_t size)
+{
+	size_t i;
+
+	for (i = 0; i < reader->result.segment_count; i++) {
+		const struct segment *s = &reader->result.segment[i];
+
+		if (address >= s->address && address - s->address < s->file_size &&
+		    size <= s->file_size - (address - s->address))
+			return address - s->address + s->offset;
+	}
+	return 0;
+}
+
+static const void *bytes_at(const struct reader *reader, uint64_t address, uint64_t size)
+{
+	uint64_t offset = offset_of(reader, address, size);
+	Elf_Data *data = offset ? elf_getdata_rawchunk(reader->elf, (int64_t)offset, size, ELF_T_BYTE) : NULL;
+
+	return data && data->d_size == size ? data->d_buf : NULL;
+}
+
+/* Scope, name, unit, description, labels: each with its NUL. */
+static int text_read(struct reader *reader, const struct field *field, struct metric *ret)
+{
+	uint32_t size = read32(field->payload + 4), seen, room;
+	const char **to[STRINGS_BEFORE_LABELS + PROBEMETER_MAX_LABELS] = {
+		&ret->scope, &ret->name, &ret->unit, &ret->description,
+		&ret->label[0], &ret->label[1], &ret->label[2], &ret->label[3],
+	};
+	const char *at, *end;
+
+	if (!size || size > MAX_TEXT_BYTES)
+		return -EINVAL;
+	at = bytes_at(reader, place(field, 0), size);
+	if (!at || at[size - 1])
+		return -EINVAL;
+	for (end = at + size, seen = 0; at < end; seen++, at += strlen(at) + 1) {
+		size_t length = strlen(at);
+		char *copy;
+
+		if (seen == STRINGS_BEFORE_LABELS + PROBEMETER_MAX_LABELS)
+			return -EINVAL;
+		/* Three bytes per byte is the most that cleaning makes of it. */
+		room = (uint32_t)(3 * length + 1);
+		copy = arena_alloc(reader->arena, room, 1);
+		if (!copy)
+			return -ENOMEM;
+		(void)utf8_clean(at, length, copy, room);
+		*to[seen] = copy;
+	}
+	return seen == STRINGS_BEFORE_LABELS + ret->label_count ? 0 : -EINVAL;
+}
+
+static int bounds_read(struct reader *reader, const struct field *field, struct metric *ret)
+{
+	uint32_t size = read32(field->payload + 4), count = size / sizeof(double), i;
+	const void *bytes;
+	double *bound;
+
+	if (!count || count > PROBEMETER_MAX_BOUNDS || size % sizeof(double))
+		return -EINVAL;
+	bytes = bytes_at(reader, place(field, 0), size);
+	if (!bytes)
+		return -EINVAL;
+	bound = arena_alloc(reader->arena, size, sizeof(double));
+	if (!bound)
+		return -ENOMEM;
+	memcpy(bound, bytes, size);
+	for (i = 0; i < count; i++)
+		if (bound[i] - bound[i] != 0 || (i && bound[i - 1] >= bound[i]))
+			return -EINVAL; /* not finite, or not ascending */
+	ret->bound = bound;
+	ret->bound_count = count;
+	return 0;
+}
+
+/* The shortest payload each tag may have; a longer one is a newer header's, and its known part is read. */
+static const uint16_t tag_size[] = {
+	[PROBEMETER_TAG_METRIC] = 8, [PROBEMETER_TAG_TEXT] = 8, [PROBEMETER_TAG_SEMAPHORE] = 4,
+	[PROBEMETER_TAG_SITE] = 4,   [PROBEMETER_TAG_FAST] = 8, [PROBEMETER_TAG_SLOW] = 4,
+	[PROBEMETER_TAG_BOUNDS] = 8, [PROBEMETER_TAG_LEVELS] = 8,
+};
+
+static int field_apply(struct reader *reader, const struct field *field, struct descriptor *ret)
+{
+	switch (field->tag) {
+	case PROBEMETER_TAG_METRIC:
+		ret->metric.kind = read32(field->payload);
+		ret->metric.label_count = read32(field->payload + 4);
+		return ret->metric.label_count <= PROBEMETER_MAX_LABELS ? 0 : -EINVAL;
+	case PROBEMETER_TAG_TEXT:
+		return text_read(reader, field, &ret->metric);
+	case PROBEMETER_TAG_SEMAPHORE:
+		ret->semaphore_address = place(field, 0);
+		ret->semaphore = offset_of(reader, ret->semaphore_address, 2);
+		return ret->semaphore ? 0 : -EINVAL;
+	case PROBEMETER_TAG_SITE:
+		ret->noted = offset_of(reader, place(field, 0), 1);
+		return ret->noted ? 0 : -EINVAL;
+	case PROBEMETER_TAG_FAST:
+		ret->fast5 = offset_of(reader, place(field, 0), 5);
+		ret->fast10 = offset_of(reader, place(field, 1), 10);
+		return 0;
+	case PROBEMETER_TAG_SLOW:
+		ret->slow = offset_of(reader, place(field, 0), 1);
+		return 0;
+	case PROBEMETER_TAG_BOUNDS:
+		return bounds_read(reader, field, &ret->metric);
+	case PROBEMETER_TAG_LEVELS:
+		if (read32(field->payload + 4) == PROBEMETER_LEVELS_VERSION)
+			ret->levels_address = place(field, 0);
+		return 0;
+	default:
+		return 0; /* a newer header's */
+	}
+}
+
+/* One note's descriptor, its tagged fields. @address is where @at is in memory. */
+static void descriptor_read(struct reader *reader, const uint8_t *at, uint32_t size, uint64_t address)
+{
+	struct descriptor *table = reader->result.descriptor, fresh = { 0 };
+	size_t number = reader->result.count;
+	const uint8_t *start = at, *end = at + size;
+
+	while (at < end) {
+		struct field field = { .address = address + (uint64_t)(at - start) + 4, .payload = at + 4 };
+
+		if (end - at < 4) {
+			problem(reader, "descriptor %zu is torn: a field's head needs 4 bytes, %td are left", number, end - at);
+			return;
+		}
+		field.tag = read16(at);
+		field.size = read16(at + 2);
+		if (field.size > end - at - 4) {
+			problem(reader, "descriptor %zu is torn: field %u needs %u bytes, %td are left", number, field.tag,
+				field.size, end - at - 4);
+			return;
+		}
+		if (field.tag < sizeof(tag_size) / sizeof(tag_size[0]) && field.size < tag_size[field.tag]) {
+			problem(reader, "descriptor %zu: field %u has %u bytes, needs %u", number, field.tag, field.size,
+				tag_size[field.tag]);
+			return;
+		}
+		if (field_apply(reader, &field, &fresh)) {
+			problem(reader, "descriptor %zu: field %u points outside of the file or holds no valid value", number,
+				field.tag);
+			return;
+		}
+		at += 4 + ((field.size + 3u) & ~3u);
+	}
+	if (!fresh.metric.name || !*fresh.metric.name || !fresh.noted || !fresh.semaphore || !fresh.metric.kind ||
+	    fresh.metric.kind > PROBEMETER_KIND_HISTOGRAM) {
+		problem(reader, "descriptor %zu is incomplete: name, kind, site and semaphore are needed", number);
+		return;
+	}
+	if (reader->result.count == MAX_DESCRIPTORS) {
+		problem(reader, "more than %d descriptors, the rest is skipped", MAX_DESCRIPTORS);
+		return;
+	}
+	if (reader->result.count == reader->capacity) {
+		size_t more = reader->capacity ? 2 * reader->capacity : 64;
+		struct descriptor *grown = arena_alloc(reader->arena, more * sizeof(*grown), sizeof(void *));
+
+		if (!grown)
+			return;
+		if (table)
+			memcpy(grown, table, reader->result.count * sizeof(*grown));
+		reader->result.descriptor = table = grown;
+		reader->capacity = more;
+	}
+	table[reader->result.count++] = fresh;
+}
+
+/* All notes of one PT_NOTE segment. */
+static void notes_read(struct reader *reader, const GElf_Phdr *segment)
+{
+	uint64_t size = segment->p_filesz;
+	const uint8_t *bytes, *at, *end;
+	Elf_Data *data;
+
+	if (segment->p_align > 4)
+		return; /* ours are 4-aligned; 8-aligned ones are the linker's own properties */
+	if (size > MAX_NOTE_BYTES) {
+		problem(reader, "a note segment of %llu bytes is too large (at most %u), skipped", (unsigned long long)size,
+			MAX_NOTE_BYTES);
+		return;
+	}
+	data = elf_getdata_rawchunk(reader->elf, (int64_t)segment->p_offset, size, ELF_T_BYTE);
+	if (!data || data->d_size != size) {
+		problem(reader, "a note segment lies outside of the file");
+		return;
+	}
+	bytes = data->d_buf;
+	for (at = bytes, end = bytes + size; end - at >= 12;) {
+		uint64_t name_size = read32(at), desc_size = read32(at + 4);
+		uint64_t name_room = (name_size + 3) & ~3ull, desc_room = (desc_size + 3) & ~3ull;
+		uint64_t left = (uint64_t)(end - at) - 12;
+
+		if (name_room > left || desc_size > left - name_room) {
+			problem(reader, "a note is torn: it needs %llu bytes, %llu are left",
+				(unsigned long long)(name_room + desc_size), (unsigned long long)left);
+			return;
+		}
+		if (read32(at + 8) == PROBEMETER_NOTE_TYPE && name_size == sizeof(PROBEMETER_NOTE_OWNER) &&
+		    !memcmp(at + 12, PROBEMETER_NOTE_OWNER, name_size))
+			descriptor_read(reader, at + 12 + name_room, (uint32_t)desc_size,
+					segment->p_vaddr + (uint64_t)(at - bytes) + 12 + name_room);
+		if (desc_room > left - name_room)
+			return;
+		at += 12 + name_room + desc_room;
+	}
+}
+
+int descriptors_read(int fd, struct arena *arena, struct descriptors *ret)
+{
+	struct reader reader = { .arena = arena };
+	size_t count = 0, i;
+	GElf_Ehdr header;
+	GElf_Phdr segment;
+	int err = -ENOEXEC;
+
+	if (elf_version(EV_CURRENT) == EV_NONE)
+		return -EIO;
+	reader.elf = elf_begin(fd, ELF_C_READ, NULL);
+	if (!reader.elf)
+		return -EIO;
+	if (elf_kind(reader.elf) != ELF_K_ELF || gelf_getclass(reader.elf) != ELFCLASS64 ||
+	    !gelf_getehdr(reader.elf, &header) || elf_getphdrnum(reader.elf, &count))
+		goto out;
+	if (count > MAX_PROGRAM_HEADERS)
+		count = MAX_PROGRAM_HEADERS;
+	for (i = 0; i < count && reader.result.segment_count < DESCRIPTORS_SEGMENTS; i++)
+		if (gelf_getphdr(reader.elf, (int)i, &segment) && segment.p_type == PT_LOAD)
+			reader.result.segment[reader.result.segment_count++] = (struct segment){
+				.address = segment.p_vaddr,
+				.offset = segment.p_offset,
+				.file_size = segment.p_filesz,
+				.memory_size = segment.p_memsz,
+				.executable = segment.p_flags & PF_X,
+			};
+	for (i = 0; i < count; i++)
+		if (gelf_getphdr(reader.elf, (int)i, &segment) && segment.p_type == PT_NOTE)
+			notes_read(&reader, &segment);
+	*ret = reader.result;
+	err = 0;
+out:
+	(void)elf_end(reader.elf);
+	return err;
+}
+
+int descriptors_bias(const struct descriptors *descriptors, uint64_t map_start, uint64_t offset, uint64_t *ret)
+{
+	size_t i;
+
+	for (i = 0; i < descriptors->segment_count; i++) {
+		const struct segment *s = &descriptors->segment[i];
+		uint64_t start = s->offset & ~4095ull;
+
+		/* Neighbouring segments may share a page of the file; only an executable mapping is asked for. */
+		if (s->executable && offset >= start && offset < s->offset + s->file_size) {
+			*ret = map_start - (s->address - s->offset + offset);
+			return 0;
+		}
+	}
+	return -ENOENT;
+}

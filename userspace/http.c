@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * http.c - libcurl, and all that is known about it here.
+ *
+ * Consumes bytes and a time limit, produces an answer. What an answer means for OTLP, and whether to try again, is
+ * ship's. The multi interface is used for one transfer, because it lets poll() watch the descriptor that ends the
+ * agent together with curl's own; it keeps the connection open from post to post.
+ */
+#include "http.h"
+
+#include <ctype.h>
+#include <curl/curl.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "options.h"
+#include "version.h"
+
+struct http {
+	CURL *easy;
+	CURLM *multi;
+	struct curl_slist *headers;
+	uint8_t *body;
+	size_t size;
+	bool too_big;
+	char error[CURL_ERROR_SIZE];
+};
+
+/* What went wrong on the way to an answer. Whatever is not here is -EIO and not tried again. */
+static const struct http_failure {
+	CURLcode code;
+	int err;
+	bool retryable;
+} http_failures[] = {
+	{ .code = CURLE_COULDNT_RESOLVE_PROXY, .err = -EIO, .retryable = true },
+	{ .code = CURLE_COULDNT_RESOLVE_HOST, .err = -EIO, .retryable = true },
+	{ .code = CURLE_COULDNT_CONNECT, .err = -ECONNREFUSED, .retryable = true },
+	{ .code = CURLE_SSL_CONNECT_ERROR, .err = -EIO, .retryable = true },
+	{ .code = CURLE_GOT_NOTHING, .err = -ECONNRESET, .retryable = true },
+	{ .code = CURLE_SEND_ERROR, .err = -ECONNRESET, .retryable = true },
+	{ .code = CURLE_RECV_ERROR, .err = -ECONNRESET, .retryable = true },
+	{ .code = CURLE_HTTP2, .err = -ECONNRESET, .retryable = true },
+	{ .code = CURLE_HTTP2_STREAM, .err = -ECONNRESET, .retryable = true },
+	{ .code = CURLE_PARTIAL_FILE, .err = -ECONNRESET },
+	{ .code = CURLE_OPERATION_TIMEDOUT, .err = -ETIMEDOUT },
+	{ .code = CURLE_UNSUPPORTED_PROTOCOL, .err = -EPROTO }, /* HTTP/0.9, that is: no status line */
+	{ .code = CURLE_WEIRD_SERVER_REPLY, .err = -EPROTO },
+	{ .code = CURLE_OUT_OF_MEMORY, .err = -ENOMEM },
+};
+
+static size_t http_take(char *data, size_t one, size_t bytes, void *context)
+{
+	struct http *http = context;
+	uint8_t *grown;
+
+	(void)one;
+	http->too_big = http->too_big || bytes > HTTP_ANSWER_MAX - http->size;
+	if (http->too_big)
+		return 0;
+	grown = realloc(http->body, http->size + bytes + 1);
+	if (!grown)
+		return 0;
+	memcpy(grown + http->size, data, bytes);
+	http->body = grown;
+	http->size += bytes;
+	return bytes;
+}
+
+static int headers_add(struct http *http, const char *key, const char *value)
+{
+	size_t bytes = strlen(key) + strlen(value) + sizeof(": ");
+	char *line = malloc(bytes);
+	struct curl_slist *longer;
+
+	if (!line)
+		return -ENOMEM;
+	/* curl takes "Name:" for "do not send it", and "Name;" for an empty value. */
+	(void)snprintf(line, bytes, *value ? "%s: %s" : "%s;", key, value);
+	longer = curl_slist_append(http->headers, line);
+	free(line);
+	if (!longer)
+		return -ENOMEM;
+	http->headers = longer;
+	return 0;
+}
+
+static int http_headers(struct http *http, const struct options *options)
+{
+	static const char *const ours[] = { "Content-Type", "Content-Encoding", "Content-Length", "Transfer-Encoding" };
+	struct curl_slist *longer;
+	int err;
+
+	err = headers_add(http, "Content-Type", "application/x-protobuf");
+	if (!err && options->compression == COMPRESSION_GZIP)
+		err = headers_add(http, "Content-Encoding", "gzip");
+	if (err)
+		return err;
+	/* No round trip to ask whether a large body is welcome. */
+	longer = curl_slist_append(http->headers, "Expect:");
+	if (!longer)
+		return -ENOMEM;
+	http->headers = longer;
+	for (size_t i = 0; i < options->headers.count && !err; i++) {
+		const struct attribute *pair = &options->headers.pair[i];
+		bool mine = false;
+
+		for (size_t j = 0; j < sizeof(ours) / sizeof(ours[0]); j++)
+			mine = mine || !strcasecmp(pair->key, ours[j]);
+		if (!mine)
+			err = headers_add(http, pair->key, pair->value);
+	}
+	return err;
+}
+
+/* curl_easy_setopt() is variadic; these two say what goes in, and add up failures. */
+static void set_number(struct http *http, CURLoption option, long value, CURLcode *code)
+{
+	if (!*code)
+		*code = curl_easy_setopt(http->easy, option, value);
+}
+
+static void set_pointer(struct http *http, CURLoption option, const void *value, CURLcode *code)
+{
+	if (!*code && value)
+		*code = curl_easy_setopt(http->easy, option, value);
+}
+
+static int http_setup(struct http *http, const struct options *options)
+{
+	CURLcode code = CURLE_OK;
+
+	set_pointer(http, CURLOPT_URL, options->url, &code);
+	set_pointer(http, CURLOPT_PROTOCOLS_STR, "http,https", &code);
+	set_number(http, CURLOPT_FOLLOWLOCATION, 0, &code);
+	set_number(http, CURLOPT_NOSIGNAL, 1, &code);
+	set_number(http, CURLOPT_POST, 1, &code);
+	set_pointer(http, CURLOPT_HTTPHEADER, http->headers, &code);
+	set_pointer(http, CURLOPT_USERAGENT,
+		    "probemeter/" PROBEMETER_VERSION " OTel-OTLP-Exporter-C/" PROBEMETER_VERSION, &code);
+	set_pointer(http, CURLOPT_ACCEPT_ENCODING, "gzip", &code);
+	set_pointer(http, CURLOPT_CAINFO, options->certificate, &code);
+	set_pointer(http, CURLOPT_SSLCERT, options->client_certificate, &code);
+	set_pointer(http, CURLOPT_SSLKEY, options->client_key, &code);
+	set_pointer(http, CURLOPT_ERRORBUFFER, http->error, &code);
+	set_pointer(http, CURLOPT_WRITEDATA, http, &code);
+	if (!code)
+		code = curl_easy_setopt(http->easy, CURLOPT_WRITEFUNCTION, http_take);
+	return code == CURLE_OK ? 0 : code == CURLE_OUT_OF_MEMORY ? -ENOMEM : -EIO;
+}
+
+struct http *http_new(const struct options *options)
+{
+	struct http *http = NULL;
+	int err = -EINVAL;
+
+	if (!options->url)
+		goto out;
+	err = -EIO;
+	if (curl_global_init(CURL_GLOBAL_DEFAULT))
+		goto out;
+	err = -ENOMEM;
+	http = calloc(1, sizeof(*http));
+	if (!http) {
+		curl_global_cleanup();
+		goto out;
+	}
+	http->easy = curl_easy_init();
+	http->multi = curl_multi_init();
+	if (!http->easy || !http->multi)
+		goto out;
+	err = http_headers(http, options);
+	if (err)
+		goto out;
+	err = http_setup(http, options);
+out:
+	if (err) {
+		http_free(http);
+		errno = -err;
+		return NULL;
+	}
+	return http;
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Drive the transfer to its end, or to the end of patience. */
+static int http_drive(struct http *http, const struct http_limit *limit, bool *ret_stopped, CURLcode *ret_code)
+{
+	struct curl_waitfd stop = { .fd = limit->stop_fd, .events = CURL_WAIT_POLLIN };
+	uint64_t now = now_ms(), deadline = now + limit->timeout_ms;
+	CURLMsg *message;
+	int running = 1;
+
+	for (;;) {
+		if (curl_multi_perform(http->multi, &running))
+			return -EIO;
+		if (!running)
+			break;
+		now = now_ms();
+		if (now >= deadline)
+			return *ret_stopped ? -ECANCELED : -ETIMEDOUT;
+		stop.revents = 0;
+		if (curl_multi_poll(http->multi, &stop, limit->stop_fd >= 0 && !*ret_stopped,
+				    deadline - now < 1000 ? (int)(deadline - now) : 1000, NULL))
+			return -EIO;
+		if (stop.revents) {
+			*ret_stopped = true;
+			if (deadline > now + HTTP_GRACE_MS)
+				deadline = now + HTTP_GRACE_MS;
+		}
+	}
+	message = curl_multi_info_read(http->multi, &running);
+	if (!message || message->msg != CURLMSG_DONE)
+		return -EIO;
+	*ret_code = message->data.result;
+	return 0;
+}
+
+static void answer_read(struct http *http, struct http_answer *answer)
+{
+	const char *type = NULL, *location = NULL;
+	curl_off_t retry_after = 0;
+
+	(void)curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE, &answer->status);
+	(void)curl_easy_getinfo(http->easy, CURLINFO_CONTENT_TYPE, &type);
+	(void)curl_easy_getinfo(http->easy, CURLINFO_REDIRECT_URL, &location);
+	/* Seconds or a date; curl knows both and gives seconds from now. */
+	(void)curl_easy_getinfo(http->easy, CURLINFO_RETRY_AFTER, &retry_after);
+	if (retry_after > 0)
+		answer->retry_after_ms = retry_after > INT32_MAX ? INT64_C(1000) * INT32_MAX : 1000 * retry_after;
+	if (type)
+		(void)snprintf(answer->type, sizeof(answer->type), "%.*s", (int)strcspn(type, "; \t"), type);
+	for (char *c = answer->type; *c; c++)
+		*c = (char)tolower((unsigned char)*c);
+	if (location)
+		(void)snprintf(answer->location, sizeof(answer->location), "%s", location);
+	answer->body = http->body;
+	answer->size = http->size;
+}
+
+/* From curl's code to ours. A status that came counts more than how the connection ended. */
+static int http_judge(struct http *http, CURLcode code, struct http_answer *answer)
+{
+	const char *words = *http->error ? http->error : curl_easy_strerror(code);
+	curl_off_t connected_us = 0;
+	int err = -EIO;
+
+	if (code == CURLE_OK)
+		return 0;
+	for (size_t i = 0; i < sizeof(http_failures) / sizeof(http_failures[0]); i++) {
+		if (http_failures[i].code != code)
+			continue;
+		err = http_failures[i].err;
+		answer->retryable = http_failures[i].retryable && !answer->status;
+	}
+	/* A timeout before there is a connection is a failure to connect; after it, the collector may have the data. */
+	(void)curl_easy_getinfo(http->easy, CURLINFO_PRETRANSFER_TIME_T, &connected_us);
+	if (code == CURLE_OPERATION_TIMEDOUT && !connected_us)
+		answer->retryable = true;
+	if (http->too_big) {
+		err = -EMSGSIZE;
+		words = "the answer is larger than 4 MiB";
+	}
+	(void)snprintf(answer->problem, sizeof(answer->problem), "%s", words);
+	return err;
+}
+
+int http_post(struct http *http, const uint8_t *body, size_t size, const struct http_limit *limit,
+	      struct http_answer *ret)
+{
+	CURLcode code = CURLE_OK;
+	int err;
+
+	*ret = (struct http_answer){ 0 };
+	free(http->body);
+	http->body = NULL;
+	http->size = 0;
+	http->too_big = false;
+	*http->error = '\0';
+	set_pointer(http, CURLOPT_POSTFIELDS, body, &code);
+	if (!code)
+		code = curl_easy_setopt(http->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size);
+	set_number(http, CURLOPT_TIMEOUT_MS, (long)limit->timeout_ms, &code);
+	if (code || curl_multi_add_handle(http->multi, http->easy))
+		return -EIO;
+	err = http_drive(http, limit, &ret->stopped, &code);
+	answer_read(http, ret);
+	if (err)
+		(void)snprintf(ret->problem, sizeof(ret->problem), "%s",
+			       err == -ECANCELED ? "stopped" : err == -ETIMEDOUT ? "timed out" : "curl failed");
+	else
+		err = http_judge(http, code, ret);
+	(void)curl_multi_remove_handle(http->multi, http->easy);
+	return err;
+}
+
+void http_free(struct http *http)
+{
+	if (!http)
+		return;
+	curl_easy_cleanup(http->easy);
+	if (http->multi)
+		(void)curl_multi_cleanup(http->multi);
+	curl_slist_free_all(http->headers);
+	free(http->body);
+	free(http);
+	curl_global_cleanup();
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ledger.c - readings modulo 2^64 to totals.
+ *
+ * Consumes sorted readings; produces, beside them, totals that never wrap. Both readings are in one order, so joining
+ * them is one walk.
+ */
+#include "ledger.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int order(const struct pm_cell_key *a, const struct pm_cell_key *b)
+{
+	int result = snapshot_order(a->where, a->hash, b->where, b->hash);
+
+	return result ? result : (a->where > b->where) - (a->where < b->where);
+}
+
+static int room_make(struct ledger *ledger, size_t count)
+{
+	void *last, *total;
+
+	if (count <= ledger->next_room)
+		return 0;
+	last = realloc(ledger->next_last, count * sizeof(*ledger->last));
+	if (!last)
+		return -ENOMEM;
+	ledger->next_last = last;
+	total = realloc(ledger->next_total, count * sizeof(*ledger->total));
+	if (!total)
+		return -ENOMEM;
+	ledger->next_total = total;
+	ledger->next_room = count;
+	return 0;
+}
+
+int ledger_update(struct ledger *ledger, const struct raw_cell *cell, size_t count)
+{
+	struct ledger swapped;
+	size_t i, old = 0;
+
+	if (room_make(ledger, count))
+		return -ENOMEM;
+	for (i = 0; i < count; i++) {
+		struct cell *total = &ledger->next_total[i];
+
+		while (old < ledger->count && order(&ledger->last[old].key, &cell[i].key) < 0)
+			old++;
+		*total = (struct cell){ .where = cell[i].key.where, .count = cell[i].total.count, .sum = cell[i].total.sum };
+		if (old < ledger->count && !order(&ledger->last[old].key, &cell[i].key)) {
+			const struct pm_cell *before = &ledger->last[old].total;
+
+			total->count = ledger->total[old].count + (cell[i].total.count - before->count);
+			total->sum = ledger->total[old].sum + (uint64_t)(cell[i].total.sum - before->sum);
+		}
+		ledger->next_last[i] = cell[i];
+	}
+	swapped = (struct ledger){
+		.last = ledger->next_last,
+		.total = ledger->next_total,
+		.count = count,
+		.room = ledger->next_room,
+		.next_last = ledger->last,
+		.next_total = ledger->total,
+		.next_room = ledger->room,
+	};
+	*ledger = swapped;
+	return 0;
+}
+
+void ledger_free(struct ledger *ledger)
+{
+	free(ledger->last);
+	free(ledger->total);
+	free(ledger->next_last);
+	free(ledger->next_total);
+	memset(ledger, 0, sizeof(*ledger));
+}

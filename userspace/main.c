@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * main.c - options, then the command.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "check.h"
+#include "log.h"
+#include "options.h"
+#include "probes.h"
+#include "run.h"
+#include "version.h"
+
+static int not_yet(const struct options *options)
+{
+	(void)options;
+	log_message(LOG_ERROR, "this command is not built yet; 'probemeter run --exporter console' shows what is counted");
+	return 1;
+}
+
+static int (*const commands[])(const struct options *options) = {
+	[COMMAND_RUN] = run,	     [COMMAND_CHECK] = check,	    [COMMAND_PROBES] = probes,
+	[COMMAND_TOP] = not_yet,     [COMMAND_SNAPSHOT] = not_yet, [COMMAND_STOP] = not_yet,
+};
+
+int main(int argc, char **argv)
+{
+	struct options options;
+	char error[512];
+	size_t i;
+	int code;
+
+	code = options_parse(argc, argv, getenv, &options, error, sizeof(error));
+	if (code) {
+		log_message(LOG_ERROR, "%s", error);
+		return 2;
+	}
+	log_set_level(options.log_level);
+	for (i = 0; i < options.warning_count; i++)
+		log_message(LOG_WARN, "%s", options.warning[i]);
+	if (options.version) {
+		printf("probemeter %s\n", PROBEMETER_VERSION);
+		code = 0;
+	} else if (options.help || options.command == COMMAND_NONE) {
+		options_help(stdout, options.command);
+		code = 0;
+	} else {
+		code = commands[options.command](&options);
+	}
+	options_free(&options);
+	return code;
+}

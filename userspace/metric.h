@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * metric.h - every metric seen so far, each once, with a dense number that the kernel side uses.
+ */
+#ifndef PROBEMETER_METRIC_H
+#define PROBEMETER_METRIC_H
+
+#include "points.h"
+
+struct metrics;
+
+struct metrics *metrics_new(void);
+void metrics_free(struct metrics *metrics);
+
+/**
+ * metrics_intern - the one copy of a metric
+ * @wanted: what a descriptor says; all of it but the id decides identity
+ * @ret:    the copy, with its id; lives as long as @metrics
+ *
+ * Return: 0, -ENOSPC when PM_MAX_METRICS are there, -ENOMEM.
+ */
+int metrics_intern(struct metrics *metrics, const struct metric *wanted, const struct metric **ret);
+
+/* By id, NULL if there is none. */
+const struct metric *metrics_get(const struct metrics *metrics, uint32_t id);
+
+#endif

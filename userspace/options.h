@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* options.h - what the user asked for, by flag, by environment, or by default. */
+#ifndef PROBEMETER_OPTIONS_H
+#define PROBEMETER_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "log.h"
+#include "points.h"
+
+struct arena;
+
+enum command {
+	COMMAND_NONE, /* only with --help or --version */
+	COMMAND_RUN,
+	COMMAND_CHECK,
+	COMMAND_PROBES,
+	COMMAND_TOP,
+	COMMAND_SNAPSHOT,
+	COMMAND_STOP,
+};
+
+/* Bits of options.exporters. */
+enum exporter {
+	EXPORTER_NONE = 1 << 0,
+	EXPORTER_OTLP = 1 << 1,
+	EXPORTER_CONSOLE = 1 << 2,
+	EXPORTER_PROMETHEUS = 1 << 3,
+};
+
+enum protocol { PROTOCOL_HTTP_PROTOBUF, PROTOCOL_HTTP_JSON, PROTOCOL_GRPC };
+enum compression { COMPRESSION_NONE, COMPRESSION_GZIP };
+enum preference { PREFERENCE_CUMULATIVE, PREFERENCE_DELTA, PREFERENCE_LOWMEMORY };
+enum aggregation { AGGREGATION_EXPLICIT, AGGREGATION_EXPONENTIAL };
+
+/* Rows of the option table, in the order of --help. */
+enum option_key {
+	OPTION_ENABLE_TRACING,
+	OPTION_SDK_DISABLED,
+	OPTION_EXPORTERS,
+	OPTION_ENDPOINT,
+	OPTION_PROTOCOL,
+	OPTION_HEADERS,
+	OPTION_TIMEOUT,
+	OPTION_COMPRESSION,
+	OPTION_CERTIFICATE,
+	OPTION_CLIENT_CERTIFICATE,
+	OPTION_CLIENT_KEY,
+	OPTION_PREFERENCE,
+	OPTION_AGGREGATION,
+	OPTION_INTERVAL,
+	OPTION_EXPORT_TIMEOUT,
+	OPTION_DEFAULT_SERVICE,
+	OPTION_SERVICE_NAME,
+	OPTION_RESOURCE,
+	OPTION_LOG_LEVEL,
+	OPTION_ONCE,
+	OPTION_JSON,
+	OPTION_DETACH,
+	OPTION_HELP,
+	OPTION_VERSION,
+	OPTION_COUNT,
+};
+
+struct pairs {
+	struct attribute *pair;
+	size_t count;
+};
+
+/* Plain fields; all strings live in @arena or are static. */
+struct options {
+	enum command command;
+	const char *operand; /* probes: PID or FILE, else NULL */
+
+	bool enable_tracing;
+	bool sdk_disabled;
+	unsigned exporters; /* EXPORTER_*, as asked for; see options_exporters() */
+	const char *endpoint; /* as given, or NULL */
+	const char *url; /* where to POST, made from @endpoint; NULL without one. May hold a password: do not log it */
+	const char *where; /* @url as messages may show it: without user, password and query */
+	unsigned protocol; /* enum protocol; only what this build has */
+	struct pairs headers;
+	unsigned timeout_ms; /* of one request; 0: none */
+	unsigned compression; /* enum compression */
+	const char *certificate; /* PEM files, or NULL */
+	const char *client_certificate;
+	const char *client_key;
+	unsigned preference; /* enum preference; only what this build has */
+	unsigned aggregation; /* enum aggregation; only what this build has */
+	unsigned interval_ms;
+	unsigned export_timeout_ms; /* of one export with all its tries, and of the last flush */
+	const char *default_service; /* service.name for processes that name none and carry the catalogue's metrics */
+	const char *service_name; /* of the agent itself, or NULL */
+	struct pairs resource; /* of the agent itself */
+	unsigned log_level; /* enum log_level */
+	bool once;
+	bool json;
+	bool detach;
+	bool help;
+	bool version;
+
+	/* Who decided: "--interval", "OTEL_METRIC_EXPORT_INTERVAL", or NULL for the default. */
+	const char *source[OPTION_COUNT];
+	/* What was wrong in the environment, one line each, for the caller to log. */
+	char **warning;
+	size_t warning_count;
+
+	struct arena *arena;
+};
+
+/**
+ * options_parse - read the command line over the environment over the defaults
+ * @argc, @argv: as main() has them; strings must outlive @ret
+ * @get:         getenv, or a test's own environment
+ * @ret:         filled on success; caller frees with options_free()
+ * @error:       on -EINVAL one line without newline: what was wrong and what was expected (exit 2)
+ *
+ * Flags that are wrong fail; variables that are wrong become a warning and the default, as OpenTelemetry asks.
+ *
+ * Return: 0, -EINVAL, -ENOMEM.
+ * Source: OpenTelemetry specification, "Environment Variable Specification" and "OTLP Exporter Configuration".
+ */
+int options_parse(int argc, char *const *argv, char *(*get)(const char *name), struct options *ret, char *error,
+		  size_t error_size);
+
+/* The exporters that have somewhere to send: of those asked for, otlp only with an endpoint. */
+unsigned options_exporters(const struct options *options);
+
+/* One line that names the variable if `run` has nothing to do, else NULL. Static or owned by @options. */
+const char *options_noop_reason(const struct options *options);
+
+/* The text of --help: of one command, or of all for COMMAND_NONE. */
+void options_help(FILE *out, enum command command);
+
+/* The table of all variables and flags for README, in Markdown. */
+void options_document(FILE *out);
+
+void options_free(struct options *options);
+
+#endif

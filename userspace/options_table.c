@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * options_table.c - every option there is: its flag, its variables, its default and its meaning.
+ *
+ * Only data. A new option is a row here, a field in struct options and a key in enum option_key.
+ */
+#include "options_table.h"
+
+#define BIT(command) (1u << (command))
+#define EXPORTS (BIT(COMMAND_RUN) | BIT(COMMAND_CHECK))
+#define NAMES (BIT(COMMAND_RUN) | BIT(COMMAND_PROBES) | BIT(COMMAND_TOP))
+#define SHOWS (BIT(COMMAND_CHECK) | BIT(COMMAND_PROBES) | BIT(COMMAND_TOP) | BIT(COMMAND_SNAPSHOT))
+#define ALL (~0u)
+
+#define DAY_MS 86400000
+
+const struct option_command option_commands[OPTION_COMMANDS] = {
+	[COMMAND_RUN] = { .name = "run", .help = "the agent: discover, attach, count and export until SIGTERM" },
+	[COMMAND_CHECK] = { .name = "check", .help = "is this host fit? each requirement, with the remedy" },
+	[COMMAND_PROBES] = { .name = "probes", .operand = "PID or FILE",
+			     .help = "the probes and metrics found, attached or not, and why not" },
+	[COMMAND_TOP] = { .name = "top", .help = "live view in a terminal" },
+	[COMMAND_SNAPSHOT] = { .name = "snapshot", .help = "what a running agent now holds" },
+	[COMMAND_STOP] = { .name = "stop", .help = "end a running agent" },
+};
+
+static const struct option_choice exporters[] = {
+	{ .name = "otlp", .value = EXPORTER_OTLP },
+	{ .name = "console", .value = EXPORTER_CONSOLE },
+	{ .name = "prometheus", .value = EXPORTER_PROMETHEUS, .missing = "no page is served" },
+	{ .name = "none", .value = EXPORTER_NONE },
+	{ .name = NULL },
+};
+
+static const struct option_choice protocols[] = {
+	{ .name = "http/protobuf", .value = PROTOCOL_HTTP_PROTOBUF },
+	{ .name = "http/json", .value = PROTOCOL_HTTP_JSON, .missing = "http/protobuf is used" },
+	{ .name = "grpc", .value = PROTOCOL_GRPC, .missing = "http/protobuf is used" },
+	{ .name = NULL },
+};
+
+static const struct option_choice compressions[] = {
+	{ .name = "none", .value = COMPRESSION_NONE },
+	{ .name = "gzip", .value = COMPRESSION_GZIP },
+	{ .name = NULL },
+};
+
+static const struct option_choice preferences[] = {
+	{ .name = "cumulative", .value = PREFERENCE_CUMULATIVE },
+	{ .name = "delta", .value = PREFERENCE_DELTA, .missing = "cumulative is used" },
+	{ .name = "lowmemory", .value = PREFERENCE_LOWMEMORY, .missing = "cumulative is used" },
+	{ .name = NULL },
+};
+
+static const struct option_choice aggregations[] = {
+	{ .name = "explicit_bucket_histogram", .value = AGGREGATION_EXPLICIT },
+	{ .name = "base2_exponential_bucket_histogram", .value = AGGREGATION_EXPONENTIAL,
+	  .missing = "explicit buckets are used" },
+	{ .name = NULL },
+};
+
+static const struct option_choice levels[] = {
+	{ .name = "error", .value = LOG_ERROR },
+	{ .name = "warn", .value = LOG_WARN },
+	{ .name = "info", .value = LOG_INFO },
+	{ .name = "debug", .value = LOG_DEBUG },
+	{ .name = NULL },
+};
+
+#define FIELD(name) .offset = offsetof(struct options, name)
+#define OTLP(name) { "OTEL_EXPORTER_OTLP_METRICS_" name, "OTEL_EXPORTER_OTLP_" name }
+
+const struct option_row option_rows[OPTION_COUNT] = {
+	[OPTION_ENABLE_TRACING] = {
+		.variable = { "ENABLE_TRACING" }, .initial = "true",
+		.type = OPTION_TYPE_BOOLEAN, FIELD(enable_tracing), .commands = EXPORTS,
+		.help = "false: do nothing, at no cost",
+	},
+	[OPTION_SDK_DISABLED] = {
+		.variable = { "OTEL_SDK_DISABLED" }, .initial = "false",
+		.type = OPTION_TYPE_BOOLEAN, FIELD(sdk_disabled), .commands = EXPORTS,
+		.help = "true: do nothing, at no cost",
+	},
+	[OPTION_EXPORTERS] = {
+		.flag = "exporter", .argument = "LIST", .variable = { "OTEL_METRICS_EXPORTER" }, .initial = "otlp",
+		.type = OPTION_TYPE_LIST, FIELD(exporters), .choice = exporters, .commands = EXPORTS,
+		.help = "where metrics go, separated by commas",
+	},
+	[OPTION_ENDPOINT] = {
+		.flag = "endpoint", .argument = "URL", .variable = OTLP("ENDPOINT"),
+		.type = OPTION_TYPE_URL, FIELD(endpoint), .commands = EXPORTS,
+		.help = "collector, such as http://localhost:4318 (_METRICS_: with its whole path)",
+	},
+	[OPTION_PROTOCOL] = {
+		.flag = "protocol", .argument = "NAME", .variable = OTLP("PROTOCOL"), .initial = "http/protobuf",
+		.type = OPTION_TYPE_CHOICE, FIELD(protocol), .choice = protocols, .commands = EXPORTS,
+		.help = "how the collector is spoken to",
+	},
+	[OPTION_HEADERS] = {
+		.flag = "headers", .argument = "PAIRS", .variable = OTLP("HEADERS"),
+		.type = OPTION_TYPE_HEADERS, FIELD(headers), .commands = EXPORTS,
+		.help = "sent with each request: key=value,key2=value2, percent-encoded",
+	},
+	[OPTION_TIMEOUT] = {
+		.flag = "timeout", .argument = "MS", .variable = OTLP("TIMEOUT"), .initial = "10000",
+		.type = OPTION_TYPE_MS, FIELD(timeout_ms), .maximum = DAY_MS, .commands = EXPORTS,
+		.help = "for one request, in milliseconds; 0: none",
+	},
+	[OPTION_COMPRESSION] = {
+		.flag = "compression", .argument = "NAME", .variable = OTLP("COMPRESSION"), .initial = "none",
+		.type = OPTION_TYPE_CHOICE, FIELD(compression), .choice = compressions, .commands = EXPORTS,
+		.help = "of the request's body",
+	},
+	[OPTION_CERTIFICATE] = {
+		.variable = OTLP("CERTIFICATE"),
+		.type = OPTION_TYPE_TEXT, FIELD(certificate), .commands = EXPORTS,
+		.help = "PEM file of authorities that may sign the collector's certificate",
+	},
+	[OPTION_CLIENT_CERTIFICATE] = {
+		.variable = OTLP("CLIENT_CERTIFICATE"),
+		.type = OPTION_TYPE_TEXT, FIELD(client_certificate), .commands = EXPORTS,
+		.help = "PEM file with the certificate shown to the collector",
+	},
+	[OPTION_CLIENT_KEY] = {
+		.variable = OTLP("CLIENT_KEY"),
+		.type = OPTION_TYPE_TEXT, FIELD(client_key), .commands = EXPORTS,
+		.help = "PEM file with its private key",
+	},
+	[OPTION_PREFERENCE] = {
+		.variable = { "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE" }, .initial = "cumulative",
+		.type = OPTION_TYPE_CHOICE, FIELD(preference), .choice = preferences, .commands = EXPORTS,
+		.help = "totals since the start, or since the last export",
+	},
+	[OPTION_AGGREGATION] = {
+		.variable = { "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION" },
+		.initial = "explicit_bucket_histogram",
+		.type = OPTION_TYPE_CHOICE, FIELD(aggregation), .choice = aggregations, .commands = EXPORTS,
+		.help = "buckets of histograms that declare no bounds",
+	},
+	[OPTION_INTERVAL] = {
+		.flag = "interval", .argument = "MS", .variable = { "OTEL_METRIC_EXPORT_INTERVAL" }, .initial = "10000",
+		.type = OPTION_TYPE_MS, FIELD(interval_ms), .minimum = 100, .maximum = DAY_MS,
+		.commands = BIT(COMMAND_RUN) | BIT(COMMAND_TOP),
+		.help = "from export to export, in milliseconds",
+	},
+	[OPTION_EXPORT_TIMEOUT] = {
+		.variable = { "OTEL_METRIC_EXPORT_TIMEOUT" }, .initial = "30000",
+		.type = OPTION_TYPE_MS, FIELD(export_timeout_ms), .minimum = 1, .maximum = DAY_MS,
+		.commands = BIT(COMMAND_RUN),
+		.help = "for one export with all its tries, and for the last one, in milliseconds",
+	},
+	[OPTION_DEFAULT_SERVICE] = {
+		.flag = "service-name", .argument = "NAME", .variable = { "TRACING_SERVICE_NAME" },
+		.initial = "integr8scode-backend",
+		.type = OPTION_TYPE_TEXT, FIELD(default_service), .commands = NAMES,
+		.help = "service.name for processes that name none and carry the documented metrics",
+	},
+	[OPTION_SERVICE_NAME] = {
+		.variable = { "OTEL_SERVICE_NAME" },
+		.type = OPTION_TYPE_TEXT, FIELD(service_name), .commands = NAMES,
+		.help = "service.name of the agent's own metrics",
+	},
+	[OPTION_RESOURCE] = {
+		.variable = { "OTEL_RESOURCE_ATTRIBUTES" },
+		.type = OPTION_TYPE_ATTRIBUTES, FIELD(resource), .commands = NAMES,
+		.help = "of the agent's own metrics: key=value,key2=value2, percent-encoded",
+	},
+	[OPTION_LOG_LEVEL] = {
+		.flag = "log-level", .argument = "LEVEL", .variable = { "OTEL_LOG_LEVEL" }, .initial = "info",
+		.type = OPTION_TYPE_CHOICE, FIELD(log_level), .choice = levels, .commands = ALL,
+		.help = "how much is said on standard error",
+	},
+	[OPTION_ONCE] = {
+		.flag = "once", .type = OPTION_TYPE_SWITCH, FIELD(once), .commands = BIT(COMMAND_RUN),
+		.help = "end after one interval",
+	},
+	[OPTION_JSON] = {
+		.flag = "json", .type = OPTION_TYPE_SWITCH, FIELD(json), .commands = SHOWS,
+		.help = "print JSON",
+	},
+	[OPTION_DETACH] = {
+		.flag = "detach", .type = OPTION_TYPE_SWITCH, FIELD(detach), .commands = BIT(COMMAND_STOP),
+		.help = "also remove every pinned link and map; no agent need run",
+	},
+	[OPTION_HELP] = {
+		.flag = "help", .type = OPTION_TYPE_SWITCH, FIELD(help), .commands = ALL,
+		.help = "print this",
+	},
+	[OPTION_VERSION] = {
+		.flag = "version", .type = OPTION_TYPE_SWITCH, FIELD(version), .commands = ALL,
+		.help = "print the version",
+	},
+};

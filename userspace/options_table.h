@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* options_table.h - one row per option; parsing, environment, help and documentation all read it. */
+#ifndef PROBEMETER_OPTIONS_TABLE_H
+#define PROBEMETER_OPTIONS_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "options.h"
+
+enum option_type {
+	OPTION_TYPE_SWITCH, /* bool; a flag without a value */
+	OPTION_TYPE_BOOLEAN, /* bool; true or false */
+	OPTION_TYPE_MS, /* unsigned, milliseconds */
+	OPTION_TYPE_TEXT, /* const char *, UTF-8 */
+	OPTION_TYPE_URL, /* const char *, http or https */
+	OPTION_TYPE_CHOICE, /* unsigned, one of @choice */
+	OPTION_TYPE_LIST, /* unsigned, bits of @choice */
+	OPTION_TYPE_HEADERS, /* struct pairs, fit for HTTP */
+	OPTION_TYPE_ATTRIBUTES, /* struct pairs */
+};
+
+/* A word and what it means; a list ends with name NULL. */
+struct option_choice {
+	const char *name;
+	unsigned value;
+	const char *missing; /* this build does not have it: what happens instead */
+};
+
+#define OPTION_VARIABLES 2
+
+struct option_row {
+	const char *flag; /* without the dashes, or NULL */
+	const char *argument; /* what --help calls the flag's value */
+	const char *variable[OPTION_VARIABLES]; /* the first one that is set wins */
+	const char *initial; /* default, as a user would write it, or NULL */
+	enum option_type type;
+	size_t offset; /* in struct options */
+	unsigned minimum, maximum; /* OPTION_TYPE_MS */
+	const struct option_choice *choice;
+	unsigned commands; /* 1 << COMMAND_*, of those that listen to it */
+	const char *help; /* one line */
+};
+
+extern const struct option_row option_rows[OPTION_COUNT];
+
+struct option_command {
+	const char *name;
+	const char *operand; /* what --help calls it, NULL: takes none */
+	const char *help;
+};
+
+/* Indexed by enum command; COMMAND_NONE has no name. */
+#define OPTION_COMMANDS (COMMAND_STOP + 1)
+extern const struct option_command option_commands[OPTION_COMMANDS];
+
+#endif

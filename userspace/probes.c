@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * probes.c - `probemeter probes`: which metrics and probe sites there are, and who listens.
+ *
+ * Consumes a file, a process or all of /proc; prints a table or JSON. Attaches nothing: whether a site is listened to is
+ * read from its semaphore in the process.
+ */
+#include "probes.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "discover.h"
+#include "log.h"
+#include "options.h"
+
+static const char *const kind_names[] = {
+	[PROBEMETER_KIND_COUNTER] = "counter",
+	[PROBEMETER_KIND_UPDOWNCOUNTER] = "updowncounter",
+	[PROBEMETER_KIND_UPDOWNCOUNTER_LATEST] = "updowncounter_latest",
+	[PROBEMETER_KIND_GAUGE] = "gauge",
+	[PROBEMETER_KIND_HISTOGRAM] = "histogram",
+};
+
+/* What listens at a site of one process: the semaphore, or -1 if there is no process or it cannot be read. */
+static int listeners(pid_t pid, const struct descriptor *d, uint64_t bias)
+{
+	uint16_t count;
+	struct iovec local = { &count, sizeof(count) };
+	struct iovec remote = { (void *)(d->semaphore_address + bias), sizeof(count) };
+
+	if (!pid || process_vm_readv(pid, &local, 1, &remote, 1, 0) != sizeof(count))
+		return -1;
+	return count;
+}
+
+/* A level's state needs no listener: it is read, not trapped. */
+static const char *state(const struct descriptor *d, int count)
+{
+	if (d->levels_address)
+		return "level: read from the process, no trap";
+	if (count < 0)
+		return "no process";
+	return count ? "attached" : "not attached: no agent listens";
+}
+
+static json_object *metric_json(const struct descriptor *d, const char *path, pid_t pid, int count)
+{
+	const struct metric *m = &d->metric;
+	json_object *row = json_object_new_object(), *labels = json_object_new_array(), *bounds;
+	uint32_t i;
+
+	json_object_object_add(row, "file", json_object_new_string(path));
+	if (pid)
+		json_object_object_add(row, "pid", json_object_new_int(pid));
+	json_object_object_add(row, "scope", json_object_new_string(m->scope));
+	json_object_object_add(row, "name", json_object_new_string(m->name));
+	json_object_object_add(row, "kind", json_object_new_string(kind_names[m->kind]));
+	json_object_object_add(row, "unit", json_object_new_string(m->unit));
+	json_object_object_add(row, "description", json_object_new_string(m->description));
+	for (i = 0; i < m->label_count; i++)
+		json_object_array_add(labels, json_object_new_string(m->label[i]));
+	json_object_object_add(row, "labels", labels);
+	if (m->bound_count) {
+		bounds = json_object_new_array();
+		for (i = 0; i < m->bound_count; i++)
+			json_object_array_add(bounds, json_object_new_double(m->bound[i]));
+		json_object_object_add(row, "bounds", bounds);
+	}
+	json_object_object_add(row, "site", json_object_new_int64((int64_t)d->noted));
+	json_object_object_add(row, "semaphore", json_object_new_int64((int64_t)d->semaphore));
+	json_object_object_add(row, "attached", json_object_new_boolean(count > 0));
+	json_object_object_add(row, "state", json_object_new_string(state(d, count)));
+	return row;
+}
+
+static void metric_print(const struct descriptor *d, int count)
+{
+	const struct metric *m = &d->metric;
+	char labels[512] = "";
+	uint32_t i;
+
+	for (i = 0; i < m->label_count; i++)
+		(void)snprintf(labels + strlen(labels), sizeof(labels) - strlen(labels), "%s%s", i ? ", " : "", m->label[i]);
+	printf("  %-40s %-20s %-12s {%s}  %s\n", m->name, kind_names[m->kind], m->unit, labels, state(d, count));
+}
+
+static void object_show(const struct descriptors *descriptors, const char *path, pid_t pid, uint64_t bias,
+			json_object *rows)
+{
+	size_t i;
+
+	if (!rows && pid)
+		printf("%s (process %d)\n", path, pid);
+	else if (!rows)
+		printf("%s\n", path);
+	for (i = 0; i < descriptors->count; i++) {
+		const struct descriptor *d = &descriptors->descriptor[i];
+		int count = listeners(pid, d, bias);
+
+		if (rows)
+			json_object_array_add(rows, metric_json(d, path, pid, count));
+		else
+			metric_print(d, count);
+	}
+}
+
+static int file_show(const char *path, json_object *rows)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), err = fd < 0 ? -errno : 0;
+	struct arena *arena = arena_new();
+	struct descriptors descriptors;
+	struct stat st;
+	size_t i;
+
+	if (!err && (fstat(fd, &st) || !S_ISREG(st.st_mode)))
+		err = -EINVAL;
+	if (!err)
+		err = arena ? descriptors_read(fd, arena, &descriptors) : -ENOMEM;
+	if (err) {
+		log_message(LOG_ERROR, "probes: '%s': %s", path,
+			    err == -ENOEXEC ? "not a 64-bit ELF file of this machine" :
+			    err == -EINVAL  ? "not a regular file" :
+					      strerror(-err));
+	} else {
+		for (i = 0; i < descriptors.problem_count; i++)
+			log_message(LOG_WARN, "'%s': %s; this metric is skipped, build the file again", path,
+				    descriptors.problem[i]);
+		object_show(&descriptors, path, 0, 0, rows);
+		if (!descriptors.count)
+			log_message(LOG_INFO, "probes: '%s' has no probes: include <probemeter/probemeter.h>, fire a metric, build again",
+				    path);
+	}
+	arena_free(arena);
+	if (fd >= 0)
+		(void)close(fd);
+	return err;
+}
+
+static void ignore(void *context, struct object *object)
+{
+	(void)context;
+	(void)object;
+}
+
+static int processes_show(pid_t only, json_object *rows)
+{
+	const struct discover_events nothing = { .found = ignore, .gone = ignore };
+	struct discovery discovery = { 0 };
+	int err = discover_sweep(&discovery, &nothing);
+	size_t shown = 0, i, j;
+	bool alive = !only;
+
+	for (i = 0; !err && i < discovery.count; i++) {
+		const struct process *process = &discovery.process[i];
+
+		if (only && process->pid != only)
+			continue;
+		alive = true;
+		for (j = 0; j < process->loaded_count; j++, shown++)
+			object_show(&process->loaded[j].object->descriptors, process->loaded[j].object->path, process->pid,
+				    process->loaded[j].bias, rows);
+	}
+	if (err) {
+		log_message(LOG_ERROR, "probes: /proc cannot be read: %s", strerror(-err));
+	} else if (!alive) {
+		log_message(LOG_ERROR, "probes: there is no process %d", only);
+		err = -ESRCH;
+	} else if (!shown) {
+		log_message(LOG_INFO, "probes: no probes found%s", geteuid() ? "; as root, other users' processes are seen too" : "");
+	}
+	discover_free(&discovery, &nothing);
+	return err;
+}
+
+int probes(const struct options *options)
+{
+	const char *operand = options->operand;
+	json_object *rows = options->json ? json_object_new_array() : NULL;
+	bool is_pid = operand && *operand && operand[strspn(operand, "0123456789")] == '\0';
+	int err = operand && !is_pid ? file_show(operand, rows) : processes_show(operand ? atoi(operand) : 0, rows);
+
+	if (rows && !err)
+		puts(json_object_to_json_string_ext(rows, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(rows);
+	return err ? 1 : 0;
+}

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * run.c - the agent: discover, attach, count, export, until told to end.
+ *
+ * Every second a sweep finds processes and objects and attaches to what is new; every interval one collection is
+ * encoded and handed to the exporters. This file owns the order of things and the words of the log; the work is done
+ * by the stages it calls.
+ */
+#include "run.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "attach.h"
+#include "collect.h"
+#include "console.h"
+#include "encode.h"
+#include "log.h"
+#include "options.h"
+#include "outage.h"
+#include "privilege.h"
+#include "sender.h"
+#include "trial.h"
+
+#define SWEEP_NS 1000000000ull
+
+struct agent {
+	const struct options *options;
+	struct kernel kernel;
+	enum attach_way way;
+	struct metrics *metrics;
+	struct services *services;
+	struct collector *collector;
+	struct discovery discovery;
+	struct discover_events events;
+	struct self self;
+	struct arena *arena; /* of one export */
+	struct console *console;
+	struct sender *sender;
+	struct outage outage;
+	size_t binaries;
+	bool said_nothing_found;
+	int signal_fd;
+};
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	(void)clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+}
+
+/* An object with descriptors: give its metrics numbers and attach. */
+static void object_found(void *context, struct object *object)
+{
+	struct agent *agent = context;
+	uint64_t now = clock_ns(CLOCK_REALTIME);
+	size_t i;
+	int err;
+
+	object->metric = calloc(object->descriptors.count, sizeof(struct metric *));
+	if (!object->metric)
+		return;
+	for (i = 0; i < object->descriptors.count; i++) {
+		const struct metric *wanted = &object->descriptors.descriptor[i].metric;
+
+		err = metrics_intern(agent->metrics, wanted, &object->metric[i]);
+		if (err)
+			log_message(LOG_WARN, "attach: '%s' in '%s': no room for another metric (at most %d), not counted",
+				    wanted->name, object->path, PM_MAX_METRICS);
+		else
+			collector_metric_starts(agent->collector, object->metric[i], now);
+	}
+	err = attach_object(&agent->kernel, agent->way, object);
+	if (err) {
+		object->attach_failed = true;
+		log_message(LOG_WARN, "attach: '%s': %s; its counters and histograms are not counted", object->path,
+			    strerror(-err));
+		return;
+	}
+	agent->self.sites += attach_count(object->attachment);
+	agent->binaries++;
+	log_message(LOG_INFO, "attached: '%s': %zu metrics, %zu sites", object->path, object->descriptors.count,
+		    attach_count(object->attachment));
+}
+
+static void object_gone(void *context, struct object *object)
+{
+	struct agent *agent = context;
+
+	if (!object->attachment)
+		return;
+	agent->self.sites -= attach_count(object->attachment);
+	agent->binaries--;
+	attach_free(object->attachment);
+	object->attachment = NULL;
+	log_message(LOG_INFO, "detached: '%s': the file is deleted and no process has it mapped", object->path);
+}
+
+static int sweep(struct agent *agent)
+{
+	int err = discover_sweep(&agent->discovery, &agent->events);
+
+	if (!err)
+		err = collector_services(agent->collector, &agent->discovery);
+	if (err)
+		log_message(LOG_WARN, "sweep: %s; tried again in a second", strerror(-err));
+	return err;
+}
+
+/* What an export that has ended means for the log and for our own metrics. */
+static void account(struct agent *agent, int err, const struct ship_result *result)
+{
+	char line[512];
+
+	if (err)
+		agent->self.exports_failed++;
+	else
+		agent->self.exports_delivered++;
+	agent->self.points_rejected += result->rejected;
+	switch (outage_update(&agent->outage, !err, clock_ns(CLOCK_MONOTONIC), line, sizeof(line))) {
+	case OUTAGE_BEGINS:
+		log_message(LOG_WARN, "export to %s failed: %s; %s", agent->options->url, result->message, line);
+		break;
+	case OUTAGE_ENDS:
+		log_message(LOG_INFO, "export to %s: %s", agent->options->url, line);
+		break;
+	case OUTAGE_SAME:
+		break;
+	}
+	if (!err && result->rejected)
+		log_message(LOG_WARN, "export to %s: the collector dropped %llu points: %s", agent->options->url,
+			    (unsigned long long)result->rejected, result->message);
+}
+
+static void results(struct agent *agent)
+{
+	struct ship_result result;
+	int err;
+
+	if (agent->sender && sender_result(agent->sender, &err, &result))
+		account(agent, err, &result);
+}
+
+/* Collect and hand to every exporter. @last: nothing follows, so wait for the delivery. */
+static int export_points(struct agent *agent, bool last)
+{
+	struct ship_result result;
+	struct points points;
+	uint8_t *body;
+	size_t size;
+	int err;
+
+	arena_reset(agent->arena);
+	err = collector_points(agent->collector, &agent->discovery, &agent->self, clock_ns(CLOCK_REALTIME), agent->arena,
+			       &points);
+	if (err) {
+		log_message(LOG_WARN, "export: the counters cannot be read: %s; totals stay and go with the next export",
+			    strerror(-err));
+		return err;
+	}
+	if (agent->console)
+		(void)console_print(agent->console, &points);
+	if (!agent->sender)
+		return 0;
+	err = encode_otlp(&points, agent->arena, &body, &size);
+	if (err) {
+		log_message(LOG_WARN, "export: cannot be encoded: %s; totals stay and go with the next export", strerror(-err));
+		return err;
+	}
+	if (last) {
+		err = sender_flush(agent->sender, body, size, &result);
+		account(agent, err, &result);
+		return err;
+	}
+	/* One under way means a slow collector: totals are cumulative, so the next export has it all. */
+	err = sender_submit(agent->sender, body, size);
+	return err == -EBUSY ? 0 : err;
+}
+
+/* Wait until @until_ns for a signal or a result. Return: true if a signal says to end. */
+static bool wait_until(struct agent *agent, uint64_t until_ns)
+{
+	struct pollfd fds[2] = {
+		{ .fd = agent->signal_fd, .events = POLLIN },
+		{ .fd = agent->sender ? sender_fd(agent->sender) : -1, .events = POLLIN },
+	};
+	uint64_t now;
+
+	while ((now = clock_ns(CLOCK_MONOTONIC)) < until_ns) {
+		if (poll(fds, 2, (int)((until_ns - now) / 1000000) + 1) < 0 && errno != EINTR)
+			return true;
+		if (fds[0].revents)
+			return true;
+		if (fds[1].revents)
+			results(agent);
+	}
+	return false;
+}
+
+static void loop(struct agent *agent)
+{
+	uint64_t interval_ns = agent->options->interval_ms * 1000000ull;
+	uint64_t next_sweep = clock_ns(CLOCK_MONOTONIC), next_export = next_sweep + interval_ns, now;
+	bool end = false;
+
+	while (!end) {
+		now = clock_ns(CLOCK_MONOTONIC);
+		/* Before an export too: the dead must be out of the levels, and forked children in. */
+		if (now >= next_sweep || now >= next_export) {
+			(void)sweep(agent);
+			next_sweep = now + SWEEP_NS;
+			if (!agent->binaries && !agent->said_nothing_found) {
+				agent->said_nothing_found = true;
+				log_message(LOG_INFO, "no process has probes yet; looking every second");
+			}
+		}
+		if (now >= next_export) {
+			bool last = agent->options->once;
+
+			(void)export_points(agent, last);
+			if (last)
+				return;
+			/* A late export does not move the ones after it. */
+			while (next_export <= now)
+				next_export += interval_ns;
+		}
+		end = wait_until(agent, next_sweep < next_export ? next_sweep : next_export);
+	}
+	(void)sweep(agent);
+	(void)export_points(agent, true);
+}
+
+static int start(struct agent *agent)
+{
+	const struct kernel_limits limits = { PM_MAX_CELLS, PM_MAX_SERIES, PM_MAX_SERVICES, PM_SERIES_PER_METRIC };
+	unsigned exporters = options_exporters(agent->options);
+	struct trial_result trial[ATTACH_WAYS];
+	char missing[256];
+	int err;
+
+	if (privilege_missing(missing, sizeof(missing))) {
+		log_message(LOG_ERROR, "run: missing %s; run as root, or see 'probemeter check' for what each is for", missing);
+		return -EPERM;
+	}
+	err = kernel_load(&limits, &agent->kernel);
+	if (err) {
+		log_message(LOG_ERROR, "run: the kernel refused the BPF programs: %s; 'probemeter check' says what this host lacks",
+			    strerror(-err));
+		return err;
+	}
+	(void)trial_run(&agent->kernel, &agent->way, trial);
+	log_message(LOG_INFO, "kernel: probes on the %s (%.0f ns per hit here), at most %.1f MiB for maps",
+		    attach_way_name[agent->way], trial[agent->way].ns,
+		    (double)kernel_bytes(&limits, agent->kernel.cpus) / (1 << 20));
+	agent->metrics = metrics_new();
+	agent->services = services_new(agent->options->default_service);
+	agent->arena = arena_new();
+	if (agent->metrics && agent->services)
+		agent->collector = collector_new(&agent->kernel, agent->metrics, agent->services);
+	if (exporters & EXPORTER_CONSOLE)
+		agent->console = console_new(stdout);
+	if (exporters & EXPORTER_OTLP)
+		agent->sender = sender_new(agent->options);
+	if (!agent->collector || !agent->arena || (exporters & EXPORTER_CONSOLE && !agent->console) ||
+	    (exporters & EXPORTER_OTLP && !agent->sender)) {
+		log_message(LOG_ERROR, "run: out of memory at the start");
+		return -ENOMEM;
+	}
+	agent->events = (struct discover_events){ .found = object_found, .gone = object_gone, .context = agent };
+	return 0;
+}
+
+static void finish(struct agent *agent)
+{
+	struct object *object;
+
+	/* Quietly: everything goes. */
+	for (object = agent->discovery.objects; object; object = object->hh.next) {
+		attach_free(object->attachment);
+		object->attachment = NULL;
+	}
+	discover_free(&agent->discovery, &agent->events);
+	sender_free(agent->sender);
+	console_free(agent->console);
+	collector_free(agent->collector);
+	services_free(agent->services);
+	metrics_free(agent->metrics);
+	arena_free(agent->arena);
+	kernel_free(&agent->kernel);
+}
+
+int run(const struct options *options)
+{
+	struct agent agent = { .options = options };
+	const char *reason = options_noop_reason(options);
+	sigset_t signals;
+	int err = 0, received;
+
+	(void)sigemptyset(&signals);
+	(void)sigaddset(&signals, SIGTERM);
+	(void)sigaddset(&signals, SIGINT);
+	(void)sigprocmask(SIG_BLOCK, &signals, NULL);
+	if (reason) {
+		log_message(LOG_INFO, "%s", reason);
+		if (!options->once)
+			(void)sigwait(&signals, &received);
+		return 0;
+	}
+	agent.signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
+	if (agent.signal_fd < 0) {
+		log_message(LOG_ERROR, "run: no signalfd: %s", strerror(errno));
+		return 1;
+	}
+	err = start(&agent);
+	if (!err)
+		loop(&agent);
+	finish(&agent);
+	(void)close(agent.signal_fd);
+	return err ? 1 : 0;
+}

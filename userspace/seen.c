@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * seen.c - remember series by resource, metric and label values.
+ */
+#include "seen.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "../bpf/maps.h"
+
+struct entry {
+	UT_hash_handle hh;
+	struct sample zero;
+	char key[]; /* resource, metric, overflow, label values */
+};
+
+struct seen {
+	struct arena *arena;
+	struct entry *entry;
+};
+
+struct seen *seen_new(void)
+{
+	struct seen *seen = calloc(1, sizeof(*seen));
+
+	if (seen)
+		seen->arena = arena_new();
+	if (seen && !seen->arena) {
+		free(seen);
+		return NULL;
+	}
+	return seen;
+}
+
+void seen_free(struct seen *seen)
+{
+	if (!seen)
+		return;
+	HASH_CLEAR(hh, seen->entry);
+	arena_free(seen->arena);
+	free(seen);
+}
+
+static bool must_go_on(const struct point *point)
+{
+	return point->metric->kind == PROBEMETER_KIND_UPDOWNCOUNTER ||
+	       (point->metric->kind == PROBEMETER_KIND_COUNTER && !point->metric->label_count);
+}
+
+/* The longest key: two pointers, a flag, four values of three bytes per byte. */
+#define MAX_KEY (2 * sizeof(void *) + 1 + PROBEMETER_MAX_LABELS * (3 * PROBEMETER_LABEL_BYTES + 1))
+
+static size_t key_of(const struct point *point, char *ret)
+{
+	size_t size = 0;
+	uint32_t i;
+
+	memcpy(ret + size, &point->resource, sizeof(void *));
+	size += sizeof(void *);
+	memcpy(ret + size, &point->metric, sizeof(void *));
+	size += sizeof(void *);
+	ret[size++] = point->overflow;
+	for (i = 0; !point->overflow && i < point->metric->label_count; i++) {
+		size_t length = strlen(point->value[i]) + 1;
+
+		memcpy(ret + size, point->value[i], length);
+		size += length;
+	}
+	return size;
+}
+
+int seen_update(struct seen *seen, const struct points *points)
+{
+	char key[MAX_KEY];
+	size_t i;
+
+	for (i = 0; i < points->count; i++) {
+		const struct point *point = &points->point[i];
+		struct entry *entry;
+		size_t size;
+		char *text;
+		uint32_t n;
+
+		if (!must_go_on(point))
+			continue;
+		size = key_of(point, key);
+		HASH_FIND(hh, seen->entry, key, size, entry);
+		if (entry)
+			continue;
+		entry = arena_alloc(seen->arena, sizeof(*entry) + size, sizeof(void *));
+		if (!entry)
+			return -ENOMEM;
+		memcpy(entry->key, key, size);
+		entry->zero = (struct sample){
+			.resource = point->resource,
+			.metric = point->metric,
+			.overflow = point->overflow,
+			.start_unix_ns = point->start_unix_ns,
+		};
+		for (n = 0, text = entry->key + 2 * sizeof(void *) + 1; !point->overflow && n < point->metric->label_count;
+		     n++, text += strlen(text) + 1)
+			entry->zero.value[n] = text;
+		HASH_ADD(hh, seen->entry, key, size, entry);
+	}
+	return 0;
+}
+
+size_t seen_count(const struct seen *seen)
+{
+	return HASH_COUNT(seen->entry);
+}
+
+void seen_samples(const struct seen *seen, struct sample *ret)
+{
+	const struct entry *entry;
+
+	for (entry = seen->entry; entry; entry = entry->hh.next)
+		*ret++ = entry->zero;
+}

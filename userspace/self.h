@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * self.h - the agent's own metrics, in the stream it exports.
+ */
+#ifndef PROBEMETER_SELF_H
+#define PROBEMETER_SELF_H
+
+#include "metric.h"
+#include "merge.h"
+#include "snapshot.h"
+
+/* What the agent counts of itself; the caller keeps it up to date. */
+struct self {
+	uint64_t sites, processes, services, series, cells;
+	uint64_t exports_delivered, exports_failed;
+	uint64_t points_rejected;
+};
+
+/**
+ * self_samples - the agent's metrics as samples
+ * @drop:   the kernel's drop counters, PM_DROP_INDEX()
+ * @room:   at least SELF_SAMPLES(metrics) of them at @ret
+ * @cells:  as many cells, which the samples point to
+ *
+ * Return: number of samples written.
+ */
+size_t self_samples(const struct self *self, const struct metrics *metrics, const uint64_t *drop,
+		    const struct resource *resource, uint64_t start_unix_ns, struct cell *cells, struct sample *ret);
+
+#define SELF_SAMPLES (16 + PM_MAX_METRICS * PM_DROP_REASONS)
+
+#endif

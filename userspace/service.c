@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * service.c - resources: who a process says it is, completed with what the host knows.
+ *
+ * Consumes facts (naming variables, executable, unit); produces interned resources, attributes ordered by key. Where
+ * the facts come from - a living process or what the kernel kept of a dead one - is for others.
+ */
+#include "service.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+#include <uthash.h>
+
+#include <probemeter/probemeter.h>
+
+#include "arena.h"
+#include "pairs.h"
+#include "utf8.h"
+
+struct entry {
+	struct resource resource;
+	UT_hash_handle hh;
+	char key[]; /* all keys and values */
+};
+
+struct services {
+	struct arena *arena;
+	struct entry *known;
+	char *default_name;
+	char host_name[256];
+	char machine_id[64];
+};
+
+static const char *const catalogue_scopes[] = {
+	"ExecutionMetrics", "CoordinatorMetrics", "RateLimitMetrics",	 "EventMetrics", "DatabaseMetrics",
+	"ConnectionMetrics", "HealthMetrics",	   "NotificationMetrics", "DLQMetrics",
+};
+
+bool service_scope_is_catalogue(const char *scope)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(catalogue_scopes) / sizeof(catalogue_scopes[0]); i++)
+		if (!strcmp(scope, catalogue_scopes[i]))
+			return true;
+	return false;
+}
+
+struct services *services_new(const char *default_name)
+{
+	struct services *services = calloc(1, sizeof(*services));
+	FILE *file;
+
+	if (!services)
+		return NULL;
+	services->arena = arena_new();
+	services->default_name = strdup(default_name);
+	if (!services->arena || !services->default_name) {
+		services_free(services);
+		return NULL;
+	}
+	if (gethostname(services->host_name, sizeof(services->host_name) - 1))
+		strcpy(services->host_name, "localhost");
+	file = fopen("/etc/machine-id", "re");
+	if (file) {
+		if (!fgets(services->machine_id, sizeof(services->machine_id), file))
+			services->machine_id[0] = '\0';
+		(void)fclose(file);
+	}
+	return services;
+}
+
+void services_free(struct services *services)
+{
+	if (!services)
+		return;
+	HASH_CLEAR(hh, services->known);
+	arena_free(services->arena);
+	free(services->default_name);
+	free(services);
+}
+
+const char *service_name(const struct resource *resource)
+{
+	size_t i;
+
+	for (i = 0; i < resource->attribute_count; i++)
+		if (!strcmp(resource->attribute[i].key, "service.name"))
+			return resource->attribute[i].value;
+	return "";
+}
+
+static int by_key(const void *a, const void *b)
+{
+	return strcmp(((const struct attribute *)a)->key, ((const struct attribute *)b)->key);
+}
+
+/* Set @key unless it is there already or @value is empty. */
+static void attribute_default(struct attribute *list, size_t *count, const char *key, const char *value)
+{
+	size_t i;
+
+	if (!value || !*value)
+		return;
+	for (i = 0; i < *count; i++)
+		if (!strcmp(list[i].key, key))
+			return;
+	list[(*count)++] = (struct attribute){ key, value };
+}
+
+static int intern(struct services *services, struct attribute *list, size_t count, const struct resource **ret)
+{
+	struct entry *found, *fresh;
+	size_t size = 0, i;
+	char *at;
+
+	qsort(list, count, sizeof(*list), by_key);
+	for (i = 0; i < count; i++)
+		size += strlen(list[i].key) + strlen(list[i].value) + 2;
+	fresh = arena_alloc(services->arena, sizeof(*fresh) + size, sizeof(void *));
+	if (!fresh)
+		return -ENOMEM;
+	for (i = 0, at = fresh->key; i < count; i++)
+		at = stpcpy(stpcpy(at, list[i].key) + 1, list[i].value) + 1;
+	HASH_FIND(hh, services->known, fresh->key, size, found);
+	if (!found) {
+		fresh->resource.attribute = arena_alloc(services->arena, count * sizeof(*list), sizeof(void *));
+		if (!fresh->resource.attribute)
+			return -ENOMEM;
+		fresh->resource.attribute_count = count;
+		for (i = 0, at = fresh->key; i < count; i++) {
+			fresh->resource.attribute[i].key = at;
+			at += strlen(at) + 1;
+			fresh->resource.attribute[i].value = at;
+			at += strlen(at) + 1;
+		}
+		HASH_ADD(hh, services->known, key, size, fresh);
+		found = fresh;
+	}
+	*ret = &found->resource;
+	return 0;
+}
+
+/* 128 bits over a host and a name, written as a UUID: the same at each start, different on another host. */
+static void instance_id(const struct services *services, const char *name, char ret[37])
+{
+	uint64_t high = probemeter_hash_label_(1, services->machine_id), low = probemeter_hash_label_(2, services->machine_id);
+
+	high = probemeter_hash_label_(probemeter_hash_label_(high, services->host_name), name);
+	low = probemeter_hash_label_(probemeter_hash_label_(low, services->host_name), name);
+	(void)snprintf(ret, 37, "%08x-%04x-8%03x-%04x-%012llx", (unsigned)(high >> 32), (unsigned)(high >> 16) & 0xffff,
+		       (unsigned)high & 0xfff, (unsigned)(0x8000 | (low >> 48 & 0x3fff)),
+		       (unsigned long long)(low & 0xffffffffffffull));
+}
+
+#define OWN_ATTRIBUTES 16
+
+static int complete(struct services *services, struct arena *scratch, struct attribute *given, size_t given_count,
+		    const char *name, const struct resource **ret)
+{
+	struct attribute *list = arena_alloc(scratch, (given_count + OWN_ATTRIBUTES) * sizeof(*list), sizeof(void *));
+	char instance[37];
+	size_t count = 0, i;
+
+	if (!list)
+		return -ENOMEM;
+	attribute_default(list, &count, "service.name", name);
+	for (i = 0; i < given_count; i++)
+		attribute_default(list, &count, given[i].key, given[i].value);
+	instance_id(services, name, instance);
+	attribute_default(list, &count, "service.instance.id", instance);
+	attribute_default(list, &count, "host.name", services->host_name);
+	attribute_default(list, &count, "telemetry.sdk.name", "probemeter");
+	attribute_default(list, &count, "telemetry.sdk.language", "c");
+	attribute_default(list, &count, "telemetry.sdk.version", PROBEMETER_VERSION);
+	return intern(services, list, count, ret);
+}
+
+static const char *clean(struct arena *scratch, const char *text)
+{
+	size_t length = strlen(text);
+	char *out = arena_alloc(scratch, 3 * length + 1, 1);
+
+	if (out)
+		(void)utf8_clean(text, length, out, 3 * length + 1);
+	return out;
+}
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+int services_resource(struct services *services, const struct service_facts *facts, const struct resource **ret)
+{
+	struct attribute *given = NULL;
+	const char *name = NULL;
+	size_t given_count = 0, i;
+	struct arena *scratch = arena_new();
+	char unknown[300];
+	int err = -ENOMEM;
+
+	if (!scratch)
+		return -ENOMEM;
+	/* A value that does not decode is discarded whole; the process keeps its name. */
+	if (facts->otel_resource_attributes && *facts->otel_resource_attributes &&
+	    pairs_parse(facts->otel_resource_attributes, scratch, &given, &given_count))
+		given_count = 0;
+	for (i = 0; i < given_count; i++) {
+		given[i].key = clean(scratch, given[i].key);
+		given[i].value = clean(scratch, given[i].value);
+		if (!given[i].key || !given[i].value)
+			goto out;
+	}
+	if (facts->otel_service_name && *facts->otel_service_name)
+		name = facts->otel_service_name;
+	for (i = 0; !name && i < given_count; i++)
+		if (!strcmp(given[i].key, "service.name") && *given[i].value)
+			name = given[i].value;
+	if (!name && facts->tracing_service_name && *facts->tracing_service_name)
+		name = facts->tracing_service_name;
+	if (!name && facts->catalogue)
+		name = services->default_name;
+	if (!name && facts->unit && *facts->unit)
+		name = facts->unit;
+	if (!name) {
+		(void)snprintf(unknown, sizeof(unknown), "unknown_service:%s",
+			       facts->executable ? base_name(facts->executable) : "");
+		if (!facts->executable)
+			unknown[strlen(unknown) - 1] = '\0';
+		name = unknown;
+	}
+	name = clean(scratch, name);
+	if (name)
+		err = complete(services, scratch, given, given_count, name, ret);
+out:
+	arena_free(scratch);
+	return err;
+}
+
+int services_agent(struct services *services, const struct resource **ret)
+{
+	struct service_facts facts = { .otel_service_name = "probemeter" };
+
+	return services_resource(services, &facts, ret);
+}
+
+int service_unit(const char *cgroup, char *ret, size_t size)
+{
+	const char *end = strstr(cgroup, ".service"), *start;
+
+	/* The innermost unit: a service's own cgroups lie below it and have no such suffix. */
+	for (; end && (end[8] != '\n' && end[8] != '/' && end[8]); end = strstr(end + 8, ".service"))
+		;
+	if (!end)
+		return -ENOENT;
+	for (start = end; start > cgroup && start[-1] != '/' && start[-1] != ':'; start--)
+		;
+	if (start == end || (size_t)(end - start) >= size)
+		return -ENOENT;
+	memcpy(ret, start, (size_t)(end - start));
+	ret[end - start] = '\0';
+	return 0;
+}

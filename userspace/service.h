@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * service.h - whose metrics: from a process's own words to an OTLP resource.
+ */
+#ifndef PROBEMETER_SERVICE_H
+#define PROBEMETER_SERVICE_H
+
+#include "points.h"
+
+struct services;
+
+/* What is known about one process, or about the processes of one kernel-side service. Any pointer may be NULL. */
+struct service_facts {
+	const char *otel_service_name;
+	const char *otel_resource_attributes;
+	const char *tracing_service_name;
+	const char *executable; /* path, or at least a name */
+	const char *unit; /* systemd's, without its suffix */
+	bool catalogue; /* carries metrics of the documented catalogue */
+};
+
+/* @default_name: for processes that name none and carry the catalogue. */
+struct services *services_new(const char *default_name);
+void services_free(struct services *services);
+
+/**
+ * services_resource - the resource that these facts make
+ * @ret: interned: equal resources are one pointer; lives as long as @services
+ *
+ * Return: 0 or -ENOMEM.
+ * Source: OpenTelemetry resource environment variables; design: OTEL_SERVICE_NAME, then service.name in
+ * OTEL_RESOURCE_ATTRIBUTES, then TRACING_SERVICE_NAME, then the default.
+ */
+int services_resource(struct services *services, const struct service_facts *facts, const struct resource **ret);
+
+/* The agent's own resource. */
+int services_agent(struct services *services, const struct resource **ret);
+
+/* service.name of a resource. */
+const char *service_name(const struct resource *resource);
+
+/* Is this one of the scopes of the documented catalogue? */
+bool service_scope_is_catalogue(const char *scope);
+
+/* The unit in the text of /proc/PID/cgroup, copied to @ret without ".service"; -ENOENT if there is none. */
+int service_unit(const char *cgroup, char *ret, size_t size);
+
+#endif

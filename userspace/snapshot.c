@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * snapshot.c - read the maps in batches and bring them in order.
+ *
+ * Consumes the loaded maps; produces sorted arrays. What the numbers mean is ledger.c's and merge.c's.
+ */
+#include "snapshot.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "probe.skel.h"
+
+#define BATCH 4096
+
+/* Hand every element of a hash map to @each. A map's bucket that does not fit a batch makes the kernel answer ENOSPC;
+ * buckets hold about one element, so BATCH of them in one means an attack on the hash, and that is an error. */
+static int map_walk(const struct snapshot *snapshot, int fd, size_t key_size, size_t value_size,
+		    int (*each)(void *context, const void *key, const void *value), void *context)
+{
+	uint64_t token[4]; /* the kernel's own cursor, opaque */
+	void *in = NULL;
+	int err = 0;
+
+	while (!err) {
+		uint32_t count = BATCH, i;
+
+		err = bpf_map_lookup_batch(fd, in, token, snapshot->key_buffer, snapshot->value_buffer, &count, NULL);
+		if (err && errno != ENOENT)
+			return -errno;
+		for (i = 0; i < count; i++) {
+			int failed = each(context, (char *)snapshot->key_buffer + i * key_size,
+					  (char *)snapshot->value_buffer + i * value_size);
+
+			if (failed)
+				return failed;
+		}
+		in = token;
+	}
+	return 0;
+}
+
+/* Room for one more; what is there stays. */
+static int reserve(void *array, size_t count, size_t *room, size_t size)
+{
+	void **to = array, *more;
+
+	if (count < *room)
+		return 0;
+	more = realloc(*to, (*room ? 2 * *room : 1024) * size);
+	if (!more)
+		return -ENOMEM;
+	*room = *room ? 2 * *room : 1024;
+	*to = more;
+	return 0;
+}
+
+struct cell_context {
+	struct snapshot *snapshot;
+	int cpus;
+};
+
+static int cell_add(void *context, const void *key, const void *value)
+{
+	struct cell_context *c = context;
+	const struct pm_cell *per_cpu = value;
+	struct raw_cell *cell;
+	int cpu;
+
+	if (reserve(&c->snapshot->cell, c->snapshot->cell_count, &c->snapshot->cell_room, sizeof(*cell)))
+		return -ENOMEM;
+	cell = &c->snapshot->cell[c->snapshot->cell_count++];
+	memcpy(&cell->key, key, sizeof(cell->key));
+	cell->total = (struct pm_cell){ 0 };
+	for (cpu = 0; cpu < c->cpus; cpu++) {
+		cell->total.sum += per_cpu[cpu].sum;
+		cell->total.count += per_cpu[cpu].count;
+	}
+	return 0;
+}
+
+static int series_add(void *context, const void *key, const void *value)
+{
+	struct snapshot *snapshot = context;
+	struct raw_series *series;
+
+	if (reserve(&snapshot->series, snapshot->series_count, &snapshot->series_room, sizeof(*series)))
+		return -ENOMEM;
+	series = &snapshot->series[snapshot->series_count++];
+	memcpy(&series->key, key, sizeof(series->key));
+	memcpy(&series->series, value, sizeof(series->series));
+	return 0;
+}
+
+static int service_add(void *context, const void *key, const void *value)
+{
+	struct snapshot *snapshot = context;
+	struct raw_service *service;
+
+	if (reserve(&snapshot->service, snapshot->service_count, &snapshot->service_room, sizeof(*service)))
+		return -ENOMEM;
+	service = &snapshot->service[snapshot->service_count++];
+	memcpy(&service->key, key, sizeof(service->key));
+	memcpy(&service->service, value, sizeof(service->service));
+	return 0;
+}
+
+int snapshot_order(uint64_t where_a, uint64_t hash_a, uint64_t where_b, uint64_t hash_b)
+{
+	uint64_t owner_a = where_a >> 24, owner_b = where_b >> 24;
+
+	if (owner_a != owner_b)
+		return owner_a < owner_b ? -1 : 1;
+	return (hash_a > hash_b) - (hash_a < hash_b);
+}
+
+static int by_cell(const void *a, const void *b)
+{
+	const struct pm_cell_key *x = a, *y = b;
+	int order = snapshot_order(x->where, x->hash, y->where, y->hash);
+
+	return order ? order : (x->where > y->where) - (x->where < y->where);
+}
+
+static int by_series(const void *a, const void *b)
+{
+	const struct pm_series_key *x = a, *y = b;
+
+	return snapshot_order(PM_WHERE(x->service, x->metric), x->hash, PM_WHERE(y->service, y->metric), y->hash);
+}
+
+static int buffers_make(struct snapshot *snapshot, int cpus)
+{
+	size_t largest = (size_t)cpus * sizeof(struct pm_cell);
+
+	if (snapshot->key_buffer)
+		return 0;
+	if (largest < sizeof(struct pm_service))
+		largest = sizeof(struct pm_service);
+	snapshot->key_buffer = malloc(BATCH * sizeof(struct pm_service_key));
+	snapshot->value_buffer = malloc(BATCH * largest);
+	snapshot->drop = calloc(PM_MAX_METRICS * PM_DROP_REASONS, sizeof(*snapshot->drop));
+	return snapshot->key_buffer && snapshot->value_buffer && snapshot->drop ? 0 : -ENOMEM;
+}
+
+static int drops_read(const struct kernel *kernel, struct snapshot *snapshot)
+{
+	int fd = bpf_map__fd(kernel->skeleton->maps.drops);
+	uint32_t next, done = 0, count, in = 0;
+
+	while (done < PM_MAX_METRICS * PM_DROP_REASONS) {
+		count = BATCH;
+		if (bpf_map_lookup_batch(fd, done ? &in : NULL, &next, snapshot->key_buffer, snapshot->drop + done, &count,
+					 NULL) &&
+		    errno != ENOENT)
+			return -errno;
+		if (!count)
+			break;
+		done += count;
+		in = next;
+	}
+	return 0;
+}
+
+int snapshot_read_services(const struct kernel *kernel, struct snapshot *ret)
+{
+	int err = buffers_make(ret, kernel->cpus);
+	uint32_t next = PM_NEXT_SERVICE;
+	uint64_t made = 0;
+
+	if (err)
+		return err;
+	/* Ids are handed out in order and only ever more: nothing new, nothing to read. */
+	if (!bpf_map_lookup_elem(bpf_map__fd(kernel->skeleton->maps.next_id), &next, &made) && made == ret->service_count)
+		return 0;
+	ret->service_count = 0;
+	return map_walk(ret, bpf_map__fd(kernel->skeleton->maps.services), sizeof(struct pm_service_key),
+			sizeof(struct pm_service), service_add, ret);
+}
+
+int snapshot_read(const struct kernel *kernel, struct snapshot *ret)
+{
+	struct cell_context context = { ret, kernel->cpus };
+	int err = buffers_make(ret, kernel->cpus);
+
+	if (err)
+		return err;
+	ret->cell_count = ret->series_count = 0;
+	err = map_walk(ret, bpf_map__fd(kernel->skeleton->maps.cells), sizeof(struct pm_cell_key),
+		       (size_t)kernel->cpus * sizeof(struct pm_cell), cell_add, &context);
+	if (!err)
+		err = map_walk(ret, bpf_map__fd(kernel->skeleton->maps.series), sizeof(struct pm_series_key),
+			       sizeof(struct pm_series), series_add, ret);
+	if (!err)
+		err = snapshot_read_services(kernel, ret);
+	if (!err)
+		err = drops_read(kernel, ret);
+	if (err)
+		return err;
+	if (ret->cell_count)
+		qsort(ret->cell, ret->cell_count, sizeof(*ret->cell), by_cell);
+	if (ret->series_count)
+		qsort(ret->series, ret->series_count, sizeof(*ret->series), by_series);
+	return 0;
+}
+
+void snapshot_free(struct snapshot *snapshot)
+{
+	free(snapshot->cell);
+	free(snapshot->series);
+	free(snapshot->service);
+	free(snapshot->drop);
+	free(snapshot->key_buffer);
+	free(snapshot->value_buffer);
+	memset(snapshot, 0, sizeof(*snapshot));
+}
+
+long snapshot_string(const struct kernel *kernel, uint32_t owner, uint16_t field, char *ret, size_t room)
+{
+	struct pm_string_key key = { .owner = owner, .field = field };
+	int fd = bpf_map__fd(kernel->skeleton->maps.strings);
+	char piece[PM_PIECE];
+	size_t length = 0, n;
+
+	for (;; key.piece++) {
+		if (bpf_map_lookup_elem(fd, &key, piece))
+			return key.piece ? (long)length : -ENOENT;
+		n = strnlen(piece, PM_PIECE - 1);
+		if (length + n >= room)
+			n = room - length - 1;
+		memcpy(ret + length, piece, n);
+		length += n;
+		ret[length] = '\0';
+		/* A full piece is followed by another one, if only by an empty one. */
+		if (n < PM_PIECE - 1)
+			return (long)length;
+	}
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * snapshot.h - the kernel's maps at one moment, in plain arrays.
+ */
+#ifndef PROBEMETER_SNAPSHOT_H
+#define PROBEMETER_SNAPSHOT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../bpf/maps.h"
+#include "kernel.h"
+
+struct raw_cell {
+	struct pm_cell_key key;
+	struct pm_cell total; /* over all CPUs, modulo 2^64 */
+};
+
+struct raw_series {
+	struct pm_series_key key;
+	struct pm_series series;
+};
+
+struct raw_service {
+	struct pm_service_key key;
+	struct pm_service service;
+};
+
+/* The arrays are reused from one reading to the next. */
+struct snapshot {
+	struct raw_cell *cell; /* by service, metric, hash, bucket */
+	size_t cell_count;
+	struct raw_series *series; /* by service, metric, hash */
+	size_t series_count;
+	struct raw_service *service;
+	size_t service_count;
+	uint64_t *drop; /* PM_DROP_INDEX() */
+	/* Room, kept between readings. */
+	size_t cell_room, series_room, service_room;
+	void *key_buffer, *value_buffer;
+};
+
+/**
+ * snapshot_read - read everything
+ * @ret: zeroed before the first use; its arrays are replaced
+ *
+ * Cells first, then series, then services: whatever a cell refers to is then there.
+ *
+ * Return: 0 or -errno; after a failure the contents are not to be used.
+ */
+int snapshot_read(const struct kernel *kernel, struct snapshot *ret);
+
+/* Only the services; cheap when there is no new one. */
+int snapshot_read_services(const struct kernel *kernel, struct snapshot *ret);
+
+void snapshot_free(struct snapshot *snapshot);
+
+/* The order of cells and series: by service, metric and hash. */
+int snapshot_order(uint64_t where_a, uint64_t hash_a, uint64_t where_b, uint64_t hash_b);
+
+/* One stored string (a label value of @owner's, or a service's variables), its pieces joined, NUL-terminated.
+ * @room: bytes in @ret. Return: length, or -ENOENT. */
+long snapshot_string(const struct kernel *kernel, uint32_t owner, uint16_t field, char *ret, size_t room);
+
+#endif
