@@ -8,8 +8,8 @@
 #
 # V=1 shows the commands.
 
-CC ?= gcc
 CLANG ?= clang
+CXX ?= g++
 BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /sbin/bpftool) bpftool)
 PROTOC_C ?= protoc-c
 B := build
@@ -18,7 +18,7 @@ say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all deps run test test-unit test-headers test-e2e test-service clean
+.PHONY: all deps run test test-unit test-headers test-e2e clean
 all: $(B)/probemeter services tests
 
 WARN := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
@@ -27,7 +27,7 @@ PACKAGES := libbpf libelf zlib libprotobuf-c libcurl libcap-ng json-c
 pkg_cflags = $(shell pkg-config --cflags $(PACKAGES))
 pkg_libs = $(shell pkg-config --libs $(PACKAGES))
 CFLAGS ?= -O2 -g
-AGENT_FLAGS = -std=gnu11 -D_GNU_SOURCE $(WARN) -Iinclude -Iuserspace -isystem $(B)/userspace -MMD -MP
+AGENT_FLAGS = -std=gnu11 -D_GNU_SOURCE $(WARN) -Wno-overlength-strings -Iinclude -Iuserspace -I$(B)/userspace -MMD -MP
 
 # --- the agent: BPF object, its skeleton, generated protobuf code, C
 
@@ -39,7 +39,7 @@ BPF_INCLUDES = $(shell $(CLANG) -v -E - </dev/null 2>&1 | sed -n '/<...> search 
 $(B)/bpf/%.bpf.o: bpf/%.bpf.c Makefile
 	$(call say,BPF,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) -g -O2 -target bpf -D__TARGET_ARCH_$(ARCH_BPF) -Wall -Wextra -Werror -Iinclude $(BPF_INCLUDES) \
+	$(Q)$(CLANG) -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH_BPF) -Wall -Wextra -Werror -Iinclude $(BPF_INCLUDES) \
 		-MMD -MP -MT $@ -MF $(@:.o=.d) -c $< -o $@
 
 $(B)/userspace/probe.skel.h: $(B)/bpf/probe.bpf.o
@@ -71,19 +71,80 @@ $(B)/probemeter: $(AGENT_OBJECTS)
 
 # --- sample services
 
-.PHONY: services
+HEADERS := $(wildcard include/probemeter/*.h include/probemeter/integr8scode/*.h)
 SCRIPTD_SOURCES := $(sort $(wildcard tests/services/scriptd/*.c))
-services: $(if $(SCRIPTD_SOURCES),$(B)/services/scriptd)
-$(B)/services/scriptd: $(SCRIPTD_SOURCES) $(wildcard tests/services/scriptd/*.h include/probemeter/*.h include/probemeter/integr8scode/*.h) Makefile
+SMALL_SERVICES := $(patsubst tests/services/%.c,$(B)/services/%,$(wildcard tests/services/*.c)) \
+	$(patsubst tests/services/%.cc,$(B)/services/%,$(wildcard tests/services/*.cc))
+SERVICE_WARN := -Wall -Wextra -Wpedantic -Werror
+
+.PHONY: services
+services: $(B)/services/scriptd $(SMALL_SERVICES)
+
+$(B)/services/scriptd: $(SCRIPTD_SOURCES) $(wildcard tests/services/scriptd/*.h) $(HEADERS) Makefile
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) -std=gnu11 $(CFLAGS) -Wall -Wextra -Wpedantic -Werror -Iinclude $(SCRIPTD_SOURCES) \
+	$(Q)$(CC) -std=gnu11 $(CFLAGS) $(SERVICE_WARN) -Iinclude $(SCRIPTD_SOURCES) \
 		$(shell pkg-config --cflags --libs libmicrohttpd json-c sqlite3 libcurl) -lpthread -lm -o $@
 
-# --- tests
+$(B)/services/%: tests/services/%.c $(HEADERS) Makefile
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 $(CFLAGS) $(SERVICE_WARN) -Iinclude $< -lpthread -lm -o $@
+
+$(B)/services/%: tests/services/%.cc $(HEADERS) Makefile
+	$(call say,CXX,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CXX) -std=c++17 $(CFLAGS) $(SERVICE_WARN) -Iinclude $< -lpthread -o $@
+
+# --- unit tests: everything but main() under sanitizers, one program per module
+
+UNIT_FLAGS := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
+UNIT_OBJECTS := $(patsubst userspace/%.c,$(B)/unit/%.o,$(filter-out userspace/main.c,$(AGENT_SOURCES))) $(B)/unit/otlp.pb-c.o
+
+$(B)/unit/%.o: userspace/%.c Makefile | $(GENERATED)
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(UNIT_FLAGS) $(AGENT_FLAGS) $(pkg_cflags) -c $< -o $@
+
+$(B)/unit/otlp.pb-c.o: $(B)/userspace/otlp.pb-c.c
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(UNIT_FLAGS) -I$(B)/userspace -c $< -o $@
+
+$(B)/unit/agent.a: $(UNIT_OBJECTS)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(B)/unit/test_%: tests/unit/test_%.c $(B)/unit/agent.a $(wildcard tests/unit/*.h) $(HEADERS) Makefile
+	$(call say,CC,$@)
+	$(Q)$(CC) $(UNIT_FLAGS) $(AGENT_FLAGS) -MF $@.d $(pkg_cflags) $< $(B)/unit/agent.a $(pkg_libs) -lcmocka -lm -lpthread -o $@
 
 .PHONY: tests
-tests:
+tests: $(UNIT_TESTS)
+
+# --- running them: each prints what it checks; scripts/test.sh adds up and stops at nothing
+
+test-unit: $(UNIT_TESTS)
+	$(Q)scripts/test.sh unit
+
+test-headers:
+	$(Q)scripts/test.sh headers
+
+test-e2e: all
+	$(Q)scripts/test.sh e2e
+
+test: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)scripts/tools.sh
+	$(Q)scripts/test.sh unit headers service e2e
+
+deps:
+	$(Q)scripts/deps.sh
+
+run:
+	$(Q)scripts/deps.sh build service
+	$(Q)$(MAKE) --no-print-directory $(B)/probemeter $(B)/services/scriptd
+	$(Q)scripts/run.sh
 
 clean:
 	$(Q)rm -rf $(B)

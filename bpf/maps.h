@@ -12,10 +12,11 @@
 #include <linux/types.h>
 
 /* Default sizes; the agent may set others before load. */
-#define PM_MAX_CELLS 131072
+#define PM_MAX_CELLS 65536
 #define PM_MAX_SERIES 32768
 #define PM_MAX_STRINGS 131072
 #define PM_MAX_SERVICES 4096
+#define PM_MAX_TASKS 8192 /* processes remembered in the fast table; a power of two */
 #define PM_MAX_METRICS 4096
 #define PM_MAX_BOUNDS 128
 /* Series per metric and service, the overflow series included (OpenTelemetry's default cardinality limit). */
@@ -29,6 +30,7 @@
 /*
  * Where an event goes, in one word: service (20 bits), metric (20), bucket (24).
  * bucket: exponent (11 bits, biased as in binary64), sign, index (8 bits), unnamed, overflow.
+ * Service ids start at 1, so that no cell is at 0.
  * index: the eighth of an octave (scale 3), or the number of declared bounds below the value. All values of one cell
  * share exponent and sign, which makes their sum a sum of integers. Zero is exponent 0 with index as declared or 0.
  */
@@ -41,6 +43,7 @@
 #define PM_BUCKET_INDEX(where) ((__u32)((where) >> 12) & 0xff)
 #define PM_BUCKET_UNNAMED (1ull << 20)
 #define PM_BUCKET_OVERFLOW (1ull << 21)
+#define PM_WHERE_BUSY (1ull << 23) /* a slot that is being filled */
 
 struct pm_cell_key {
 	__u64 hash; /* 0 in an overflow series */
@@ -54,6 +57,17 @@ struct pm_cell {
 	__u64 sum;
 };
 #define PM_MANTISSA_BITS 31
+
+/* Keys of cells, as cell.bpf.h lays them out: a free slot has where = 0. */
+#define PM_GROUP 8
+#define PM_GROUP_TRIES 4
+struct pm_slot {
+	__u64 where;
+	__u64 hash; /* 0 in an overflow series */
+};
+struct pm_group {
+	struct pm_slot slot[PM_GROUP];
+};
 
 struct pm_series_key {
 	__u64 hash;

@@ -6,9 +6,10 @@
  * Produces cells, series with their label values, services, and drops by metric and reason.
  *
  * Concurrency, for all of it: a uprobe program may be preempted by the same program on the same CPU, and runs on every
- * CPU at once. So nothing here lives in scratch memory: keys are on the stack. A new map entry is inserted with zeros
- * and BPF_NOEXIST, looked up again and then added to atomically, so whoever comes first, all additions land in the
- * one entry. Per-CPU values take atomic additions too: on one CPU two programs can interleave between load and store.
+ * CPU at once. So nothing here lives in scratch memory: keys are on the stack. A new entry of a hash map is inserted with
+ * zeros and BPF_NOEXIST, looked up again and then added to atomically, so whoever comes first, all additions land in
+ * the one entry. What is counted per CPU takes atomic additions too: on one CPU two programs can interleave between load
+ * and store.
  */
 #include <linux/bpf.h>
 #include <linux/ptrace.h>
@@ -21,6 +22,7 @@
 
 #include "kernel.h"
 #include "maps.h"
+#include "value.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -30,13 +32,6 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* Set before load. */
 const volatile __u32 series_per_metric = PM_SERIES_PER_METRIC;
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
-	__uint(max_entries, PM_MAX_CELLS);
-	__type(key, struct pm_cell_key);
-	__type(value, struct pm_cell);
-} cells SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -83,6 +78,7 @@ struct {
 } next_id SEC(".maps");
 
 #include "service.bpf.h"
+#include "cell.bpf.h"
 
 static __always_inline int drop(__u32 metric, enum pm_drop reason)
 {
@@ -92,23 +88,6 @@ static __always_inline int drop(__u32 metric, enum pm_drop reason)
 	if (count)
 		__sync_fetch_and_add(count, 1);
 	return 0;
-}
-
-static __always_inline void cell_add(struct pm_cell *cell, __u64 sum)
-{
-	/* Count before sum: a reader that takes the sum first never sees it run ahead. */
-	__sync_fetch_and_add(&cell->count, 1);
-	__sync_fetch_and_add(&cell->sum, sum);
-}
-
-static __always_inline struct pm_cell *cell_make(struct pm_cell_key *key)
-{
-	struct pm_cell zero = {}, *cell = bpf_map_lookup_elem(&cells, key);
-
-	if (cell)
-		return cell;
-	bpf_map_update_elem(&cells, key, &zero, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&cells, key);
 }
 
 /* Read one label value into pieces. The bytes were touched by the service's hashing a moment ago, so a fault is rare. */
@@ -189,55 +168,46 @@ static __always_inline struct pm_series *series_make(struct pm_series_key *key)
 	return bpf_map_lookup_elem(&series, key); /* somebody else's, or none */
 }
 
-/* A cell that is not there yet, or whose series has no name yet. */
-static __noinline int count_slow(struct pt_regs *ctx, struct pm_cell_key *key, __u64 sum)
+/* A cell that is not in its first group, or not there yet, or whose series has no name yet. */
+static __noinline int count_slow(struct pt_regs *ctx, __u64 hash, __u64 where, __u64 sum)
 {
-	struct pm_series_key series_key = {};
-	struct pm_cell_key own;
+	struct pm_series_key key = {
+		.hash = hash,
+		.service = PM_WHERE_SERVICE(where),
+		.metric = PM_WHERE_METRIC(where),
+	};
 	struct pm_series *owner;
-	struct pm_cell *cell = NULL;
+	int slot = cell_find(hash, where);
 
-	if (!ctx || !key)
+	if (!ctx)
 		return 0;
-	own = *key;
-	series_key.hash = own.hash;
-	series_key.service = PM_WHERE_SERVICE(own.where);
-	series_key.metric = PM_WHERE_METRIC(own.where);
-	owner = series_make(&series_key);
-	if (owner) {
-		if (!owner->named)
-			owner->named = series_name(ctx, owner->id, PM_COOKIE_LABELS(bpf_get_attach_cookie(ctx)));
-		/* Without a name it counts on in cells of their own, which the common path does not find: so every event comes
-		 * by here and tries again. */
-		if (!owner->named)
-			own.where |= PM_BUCKET_UNNAMED;
-		cell = cell_make(&own);
+	if (slot < 0) {
+		owner = series_make(&key);
+		/* Never back to 0: another task may have named it while this one failed to, and its cells count on that. */
+		if (owner && !owner->named && series_name(ctx, owner->id, PM_COOKIE_LABELS(bpf_get_attach_cookie(ctx))))
+			owner->named = 1;
+		/* Without a name it counts on in cells of their own, which the common path does not find: so every event comes by
+		 * here and tries again. */
+		if (owner)
+			slot = cell_make(hash, owner->named ? where : where | PM_BUCKET_UNNAMED);
 	}
-	if (!cell) {
-		own = *key;
-		own.hash = 0;
-		own.where |= PM_BUCKET_OVERFLOW;
-		cell = cell_make(&own);
-	}
-	if (!cell)
-		return drop(series_key.metric, PM_DROP_NO_CELL);
-	cell_add(cell, sum);
+	if (slot < 0)
+		slot = cell_make(0, where | PM_BUCKET_OVERFLOW);
+	if (slot < 0 || !cell_add(slot, sum))
+		return drop(key.metric, PM_DROP_NO_CELL);
 	return 0;
 }
 
 static __always_inline int count(struct pt_regs *ctx, __u32 metric, __u64 bucket, __u64 sum)
 {
 	__u32 service = service_current();
-	struct pm_cell_key key = { .hash = PT_REGS_PARM2(ctx), .where = PM_WHERE(service, metric) | bucket };
-	struct pm_cell *cell;
+	__u64 hash = PT_REGS_PARM2(ctx), where = PM_WHERE(service, metric) | bucket;
 
 	if (!service)
 		return drop(metric, PM_DROP_NO_SERVICE);
-	cell = bpf_map_lookup_elem(&cells, &key);
-	if (!cell)
-		return count_slow(ctx, &key, sum);
-	cell_add(cell, sum);
-	return 0;
+	if (cell_hit(hash, where, sum))
+		return 0;
+	return count_slow(ctx, hash, where, sum);
 }
 
 SEC("uprobe")
@@ -251,83 +221,28 @@ int counter(struct pt_regs *ctx)
 	return count(ctx, metric, 0, n);
 }
 
-/* A binary64 in parts. BPF has no floating point and needs none here. */
-struct parts {
-	__u64 fraction; /* 52 bits */
-	__u32 exponent; /* biased */
-	__u32 sign;
-};
-
-#define FRACTION_BITS 52
-#define EXPONENT_MAX 0x7ff
-
-/* Subnormals round up to the smallest normal value, as OpenTelemetry allows; both zeros are one. */
-static __always_inline struct parts parts_of(__u64 bits)
-{
-	struct parts parts = {
-		.fraction = bits & ((1ull << FRACTION_BITS) - 1),
-		.exponent = bits >> FRACTION_BITS & EXPONENT_MAX,
-		.sign = bits >> 63,
-	};
-
-	if (!parts.exponent) {
-		parts.exponent = !!parts.fraction;
-		parts.sign = parts.fraction ? parts.sign : 0;
-		parts.fraction = 0;
-	}
-	return parts;
-}
-
-/* The mantissa as an integer of PM_MANTISSA_BITS and a leading one, rounded; zero is zero. */
-static __always_inline __u64 mantissa_of(struct parts parts)
-{
-	__u32 shift = FRACTION_BITS - PM_MANTISSA_BITS;
-
-	return parts.exponent ? ((1ull << FRACTION_BITS | parts.fraction) + (1ull << (shift - 1))) >> shift : 0;
-}
-
-/* The fraction bits of 2^(k/8), rounded down. None of these roots is rational, so "above" is exact. */
-#define EIGHTH_1 0x172b83c7d517aull
-#define EIGHTH_2 0x306fe0a31b715ull
-#define EIGHTH_3 0x4bfdad5362a27ull
-#define EIGHTH_4 0x6a09e667f3bccull
-#define EIGHTH_5 0x8ace5422aa0dbull
-#define EIGHTH_6 0xae89f995ad3adull
-#define EIGHTH_7 0xd5818dcfba487ull
-
 SEC("uprobe")
 int histogram(struct pt_regs *ctx)
 {
-	__u32 metric = PM_COOKIE_METRIC(bpf_get_attach_cookie(ctx)), eighth;
+	__u32 metric = PM_COOKIE_METRIC(bpf_get_attach_cookie(ctx));
 	struct parts parts = parts_of(PT_REGS_PARM1(ctx));
-	__u64 f = parts.fraction;
+	struct placed placed;
 
 	if (parts.exponent == EXPONENT_MAX)
 		return drop(metric, PM_DROP_NOT_FINITE);
-	/* Upper bounds are inclusive: a power of two is the last value of the octave below. */
-	if (!f && parts.exponent)
-		return count(ctx, metric, PM_BUCKET(parts.exponent - 1, parts.sign, 7), 1ull << (PM_MANTISSA_BITS + 1));
-	eighth = (f > EIGHTH_1) + (f > EIGHTH_2) + (f > EIGHTH_3) + (f > EIGHTH_4) + (f > EIGHTH_5) + (f > EIGHTH_6) +
-		 (f > EIGHTH_7);
-	return count(ctx, metric, PM_BUCKET(parts.exponent, parts.sign, eighth), mantissa_of(parts));
+	placed = placed_by_eighth(parts);
+	return count(ctx, metric, placed.bucket, placed.sum);
 }
 
-/* Number of bounds below the value: the index of the bucket whose inclusive upper bound is next. */
+/* Not static, so that the verifier looks at it once, with bounds it knows nothing about. */
 __noinline int bounds_below(__u32 metric, __u64 bits)
 {
 	struct pm_bounds *declared = bpf_map_lookup_elem(&bounds, &metric);
-	__u64 value = PM_ORDER(bits << 1 ? bits : 0);
-	__u32 below = 0, step;
+	__u64 value = order_of(bits);
 
 	if (!declared)
 		return 0;
-	for (step = PM_MAX_BOUNDS; step; step >>= 1) {
-		__u32 at = below + step;
-
-		if (at <= declared->count && at <= PM_MAX_BOUNDS && declared->bound[(at - 1) & (PM_MAX_BOUNDS - 1)] < value)
-			below = at;
-	}
-	return below;
+	return bounds_below_of(declared, value);
 }
 
 SEC("uprobe")
@@ -336,10 +251,12 @@ int histogram_bounds(struct pt_regs *ctx)
 	__u32 metric = PM_COOKIE_METRIC(bpf_get_attach_cookie(ctx));
 	__u64 bits = PT_REGS_PARM1(ctx);
 	struct parts parts = parts_of(bits);
+	struct placed placed;
 
 	if (parts.exponent == EXPONENT_MAX)
 		return drop(metric, PM_DROP_NOT_FINITE);
-	return count(ctx, metric, PM_BUCKET(parts.exponent, parts.sign, bounds_below(metric, bits)), mantissa_of(parts));
+	placed = placed_by_bound(parts, bounds_below(metric, bits));
+	return count(ctx, metric, placed.bucket, placed.sum);
 }
 
 /* The agent's trial of nops: an ordinary counter, one for all CPUs. */

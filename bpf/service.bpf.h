@@ -19,6 +19,17 @@ struct {
 	__type(value, struct pm_task);
 } tasks SEC(".maps");
 
+/* The same, faster: by tgid modulo the size, one word with the service and a tag of the process's identity. Two processes
+ * that share an entry take turns in it and find each other's tag wrong. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PM_MAX_TASKS);
+	__type(key, __u32);
+	__type(value, __u64);
+} recent SEC(".maps");
+#define SERVICE_BITS 20
+#define SERVICE_MASK ((1ull << SERVICE_BITS) - 1)
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, PM_MAX_SERVICES);
@@ -26,8 +37,7 @@ struct {
 	__type(value, struct pm_service);
 } services SEC(".maps");
 
-#define ENVIRONMENT_CHUNK (2 * (PM_PIECE - 1) + 1)
-#define ENVIRONMENT_CHUNKS 600
+#define ENVIRONMENT_CHUNKS 1000 /* of 63 bytes at most: the names of a service stand in the first 60 KiB, or not at all */
 
 /* Does @text (8-aligned) start with @name? Word by word without a branch, as the verifier walks every path. */
 static __always_inline int starts(const char *text, const char *name, int size)
@@ -61,28 +71,18 @@ static __always_inline __u64 hash_add(__u64 hash, __u64 word)
 	return hash ^ hash >> 29;
 }
 
-static __always_inline void piece_store(struct environment *walk, const char *text, bool more)
-{
-	struct pm_string_key key = { .owner = walk->owner, .piece = walk->piece++ };
-	char piece[PM_PIECE] __attribute__((aligned(8)));
-
-	__builtin_memcpy(piece, text, PM_PIECE - 1);
-	piece[PM_PIECE - 1] = more;
-	bpf_map_update_elem(&strings, &key, piece, BPF_ANY);
-}
-
-/* One chunk of one string. Not static, so that the verifier looks at it once and not at every turn of the loop.
+/* One piece of one string. Not static, so that the verifier looks at it once and not at every turn of the loop.
  * Return: 0 to go on, 1 at the end. */
 __noinline int environment_step(struct environment *walk)
 {
-	char text[2 * PM_PIECE] __attribute__((aligned(8))) = {};
+	char text[PM_PIECE] __attribute__((aligned(8))) = {};
 	bool inside;
 	long n;
 	int i;
 
 	if (!walk || walk->at >= walk->end)
 		return 1;
-	n = bpf_probe_read_user_str(text, ENVIRONMENT_CHUNK, (void *)walk->at);
+	n = bpf_probe_read_user_str(text, sizeof(text), (void *)walk->at);
 	if (n <= 0) {
 		walk->unreadable = 1;
 		return 1;
@@ -90,22 +90,25 @@ __noinline int environment_step(struct environment *walk)
 	if (!walk->inside)
 		walk->naming = IS(text, "OTEL_SERVICE_NAME") | IS(text, "OTEL_RESOURCE_ATTRIBUTES") |
 			       IS(text, "TRACING_SERVICE_NAME");
-	inside = n == ENVIRONMENT_CHUNK; /* or it ends just here: then the next read finds its NUL */
+	inside = n == sizeof(text); /* or it ends just here: then the next read finds its NUL */
 	walk->inside = inside;
 	walk->at += inside ? n - 1 : n;
 	if (!walk->naming)
 		return 0;
-	for (i = 0; i < 2 * PM_PIECE / 8; i++)
+	for (i = 0; i < PM_PIECE / 8; i++)
 		walk->hash = hash_add(walk->hash, ((__u64 *)text)[i]);
-	if (walk->owner && walk->piece < PM_SERVICE_PIECES - 1) {
-		piece_store(walk, text, true);
-		piece_store(walk, text + PM_PIECE - 1, inside);
+	if (walk->owner && walk->piece < PM_SERVICE_PIECES) {
+		struct pm_string_key key = { .owner = walk->owner, .piece = walk->piece++ };
+
+		/* The last byte, always NUL so far, says whether the variable goes on in the next piece. */
+		text[PM_PIECE - 1] = inside;
+		bpf_map_update_elem(&strings, &key, text, BPF_ANY);
 	}
 	return 0;
 }
 
 /*
- * Walk the environment string by string; long strings take several chunks. The naming variables are hashed in their
+ * Walk the environment string by string; long strings take several pieces. The naming variables are hashed in their
  * order and, on the second walk, stored as they stand. The memory is the process's own: it may change or be gone
  * between two reads, and then the two walks differ, which misnames that process and no other.
  */
@@ -175,15 +178,38 @@ __noinline int service_settle(void)
 	return service->id;
 }
 
+/* Not in the fast table. */
+static __noinline int service_look(struct task_struct *leader, __u64 *entry, __u64 tag)
+{
+	struct pm_task *known;
+	__u32 service;
+
+	if (!leader || !entry)
+		return 0;
+	known = bpf_task_storage_get(&tasks, leader, 0, 0);
+	/* exec_id is stored plus one, so that fresh storage matches nothing. */
+	if (!known || known->exec_id != leader->self_exec_id + 1)
+		return service_settle(); /* the next event finds it in the task storage, if it is settled for good */
+	service = known->service;
+	/* One store of one word: a reader sees this process's entry or another's, never half of each. */
+	*(volatile __u64 *)entry = tag | service;
+	return service;
+}
+
 static __always_inline __u32 service_current(void)
 {
 	struct task_struct *leader = bpf_get_current_task_btf()->group_leader;
-	struct pm_task *known = bpf_task_storage_get(&tasks, leader, 0, 0);
+	__u32 tgid = leader->tgid, at = tgid & (PM_MAX_TASKS - 1);
+	/* Start time and tgid are a process, exec_id is what it became: 44 bits of their mix are taken for it. */
+	__u64 tag = hash_add(leader->start_boottime + tgid, leader->self_exec_id + 1) & ~SERVICE_MASK;
+	__u64 *entry = bpf_map_lookup_elem(&recent, &at), seen;
 
-	/* exec_id is stored plus one, so that fresh storage matches nothing. */
-	if (known && known->exec_id == leader->self_exec_id + 1)
-		return known->service;
-	return service_settle();
+	if (!entry)
+		return 0;
+	seen = *(volatile __u64 *)entry;
+	if ((seen & ~SERVICE_MASK) == tag)
+		return seen & SERVICE_MASK;
+	return service_look(leader, entry, tag);
 }
 
 #endif

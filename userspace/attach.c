@@ -14,8 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "../bpf/maps.h"
+#include "../bpf/value.h"
 #include "log.h"
 #include "probe.skel.h"
 
@@ -27,23 +28,85 @@ const char *const attach_way_name[ATTACH_WAYS] = {
 
 struct attachment {
 	size_t sites;
-	size_t link_count;
-	struct bpf_link *link[];
+	size_t count, room;
+	struct {
+		struct bpf_link *event; /* perf event, or NULL: */
+		int multi; /* descriptor of a link for many */
+	} *link;
 };
 
-int attach_site(const struct bpf_program *program, int fd, uint64_t offset, uint64_t semaphore, uint64_t cookie,
-		struct bpf_link **ret)
+struct attachment *attach_new(void)
 {
-	LIBBPF_OPTS(bpf_uprobe_opts, opts, .ref_ctr_offset = semaphore, .bpf_cookie = cookie);
-	struct bpf_link *link;
-	char path[40];
+	return calloc(1, sizeof(struct attachment));
+}
 
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	link = bpf_program__attach_uprobe_opts(program, -1, path, offset, &opts);
-	if (!link)
-		return -errno;
-	*ret = link;
+static int reserve(struct attachment *attachment, size_t more)
+{
+	void *grown;
+
+	if (attachment->count + more <= attachment->room)
+		return 0;
+	grown = realloc(attachment->link, (attachment->count + more) * sizeof(*attachment->link));
+	if (!grown)
+		return -ENOMEM;
+	attachment->link = grown;
+	attachment->room = attachment->count + more;
 	return 0;
+}
+
+static int sites_multi(struct attachment *attachment, const struct bpf_program *program, int fd,
+		       const struct kernel_site *site, uint32_t count)
+{
+	int link;
+
+	if (reserve(attachment, 1))
+		return -ENOMEM;
+	link = kernel_link_multi(bpf_program__fd(program), fd, site, count);
+	if (link < 0)
+		return link;
+	attachment->link[attachment->count].event = NULL;
+	attachment->link[attachment->count++].multi = link;
+	return 0;
+}
+
+static int sites_events(struct attachment *attachment, const struct bpf_program *program, int fd,
+			const struct kernel_site *site, uint32_t count)
+{
+	char path[40];
+	uint32_t i;
+
+	if (reserve(attachment, count))
+		return -ENOMEM;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	for (i = 0; i < count; i++) {
+		LIBBPF_OPTS(bpf_uprobe_opts, opts, .ref_ctr_offset = site[i].semaphore, .bpf_cookie = site[i].cookie);
+		struct bpf_link *link = bpf_program__attach_uprobe_opts(program, -1, path, site[i].offset, &opts);
+
+		if (!link)
+			return -errno;
+		attachment->link[attachment->count++].event = link;
+	}
+	return 0;
+}
+
+int attach_sites(const struct kernel *kernel, struct attachment *attachment, const struct bpf_program *program, int fd,
+		 const struct kernel_site *site, uint32_t count)
+{
+	return kernel->links == KERNEL_LINKS_UPROBE_MULTI ? sites_multi(attachment, program, fd, site, count) :
+							   sites_events(attachment, program, fd, site, count);
+}
+
+uint32_t attach_places(enum attach_way way, const struct descriptor *descriptor, uint64_t cookie,
+		       struct kernel_site ret[2])
+{
+	uint64_t fast = way == ATTACH_FAST5 ? descriptor->fast5 : way == ATTACH_FAST10 ? descriptor->fast10 : 0;
+	uint32_t count = 0;
+
+	/* The semaphore rises with the last place: whoever sees it raised finds all of them probed. */
+	if (fast && descriptor->slow)
+		ret[count++] = (struct kernel_site){ fast, 0, cookie };
+	ret[count] = (struct kernel_site){ count ? descriptor->slow : descriptor->noted, descriptor->semaphore, cookie };
+	return count + 1;
 }
 
 static const struct bpf_program *program_for(const struct kernel *kernel, const struct metric *metric)
@@ -65,55 +128,61 @@ static int bounds_store(const struct kernel *kernel, const struct metric *metric
 	uint32_t i;
 
 	for (i = 0; i < metric->bound_count; i++) {
-		double bound = metric->bound[i] + 0.0; /* -0 becomes 0 */
 		uint64_t bits;
 
-		memcpy(&bits, &bound, sizeof(bits));
-		bounds.bound[i] = PM_ORDER(bits);
+		memcpy(&bits, &metric->bound[i], sizeof(bits));
+		bounds.bound[i] = order_of(bits);
 	}
 	return bpf_map_update_elem(bpf_map__fd(kernel->skeleton->maps.bounds), &metric->id, &bounds, BPF_ANY) ? -errno : 0;
 }
 
+/* All sites of @object that @program counts. The fast places of all come before the slow ones, which raise semaphores. */
+static int attach_program(const struct kernel *kernel, enum attach_way way, const struct object *object,
+			  const struct bpf_program *program, struct attachment *attachment)
+{
+	size_t count = object->descriptors.count, i;
+	struct kernel_site *site = calloc(2 * count, sizeof(*site)), places[2];
+	uint32_t early = 0, late = 0, n;
+	int err = 0;
+
+	if (!site)
+		return -ENOMEM;
+	for (i = 0; i < count && !err; i++) {
+		const struct metric *metric = object->metric[i];
+
+		if (!metric || program_for(kernel, metric) != program)
+			continue;
+		n = attach_places(way, &object->descriptors.descriptor[i], PM_COOKIE(metric->id, metric->label_count), places);
+		if (n == 2)
+			site[early++] = places[0];
+		site[count + late++] = places[n - 1];
+		if (metric->bound_count)
+			err = bounds_store(kernel, metric);
+	}
+	memmove(site + early, site + count, late * sizeof(*site));
+	if (!err && late)
+		err = attach_sites(kernel, attachment, program, object->fd, site, early + late);
+	attachment->sites += late;
+	free(site);
+	return err;
+}
+
 int attach_object(const struct kernel *kernel, enum attach_way way, struct object *object)
 {
-	const struct descriptors *descriptors = &object->descriptors;
-	struct attachment *attachment =
-		calloc(1, sizeof(*attachment) + 2 * descriptors->count * sizeof(attachment->link[0]));
+	const struct bpf_program *programs[] = { kernel->skeleton->progs.counter, kernel->skeleton->progs.histogram,
+						 kernel->skeleton->progs.histogram_bounds };
+	struct attachment *attachment = attach_new();
+	int err = attachment ? 0 : -ENOMEM;
 	size_t i;
-	int err;
 
-	if (!attachment)
-		return -ENOMEM;
-	for (i = 0; i < descriptors->count; i++) {
-		const struct descriptor *d = &descriptors->descriptor[i];
-		const struct metric *metric = object->metric[i];
-		const struct bpf_program *program = metric ? program_for(kernel, metric) : NULL;
-		uint64_t fast = way == ATTACH_FAST5 ? d->fast5 : way == ATTACH_FAST10 ? d->fast10 : 0, cookie;
-
-		if (!program)
-			continue;
-		err = metric->bound_count ? bounds_store(kernel, metric) : 0;
-		if (err)
-			goto fail;
-		cookie = PM_COOKIE(metric->id, metric->label_count);
-		if (fast && d->slow) {
-			err = attach_site(program, object->fd, fast, 0, cookie, &attachment->link[attachment->link_count]);
-			if (err)
-				goto fail;
-			attachment->link_count++;
-		}
-		err = attach_site(program, object->fd, fast && d->slow ? d->slow : d->noted, d->semaphore, cookie,
-				  &attachment->link[attachment->link_count]);
-		if (err)
-			goto fail;
-		attachment->link_count++;
-		attachment->sites++;
+	for (i = 0; i < sizeof(programs) / sizeof(programs[0]) && !err; i++)
+		err = attach_program(kernel, way, object, programs[i], attachment);
+	if (err) {
+		attach_free(attachment);
+		return err;
 	}
 	object->attachment = attachment;
 	return 0;
-fail:
-	attach_free(attachment);
-	return err;
 }
 
 size_t attach_count(const struct attachment *attachment)
@@ -125,8 +194,13 @@ void attach_free(struct attachment *attachment)
 {
 	if (!attachment)
 		return;
-	/* Backwards: a site's semaphore falls before its fast probe goes. */
-	while (attachment->link_count)
-		(void)bpf_link__destroy(attachment->link[--attachment->link_count]);
+	while (attachment->count) {
+		attachment->count--;
+		if (attachment->link[attachment->count].event)
+			(void)bpf_link__destroy(attachment->link[attachment->count].event);
+		else
+			(void)close(attachment->link[attachment->count].multi);
+	}
+	free(attachment->link);
 	free(attachment);
 }

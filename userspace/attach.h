@@ -19,13 +19,24 @@ enum attach_way {
 extern const char *const attach_way_name[ATTACH_WAYS];
 
 struct attachment;
-struct bpf_link;
 struct bpf_program;
 
-/* One link: @offset into the file behind @fd, for every process, also later ones. @semaphore 0: none.
- * Return: 0 or -errno. */
-int attach_site(const struct bpf_program *program, int fd, uint64_t offset, uint64_t semaphore, uint64_t cookie,
-		struct bpf_link **ret);
+/* An attachment of nothing yet. NULL if memory is short. */
+struct attachment *attach_new(void);
+
+/**
+ * attach_sites - probe places of one file, in every process that maps it, now and later
+ * @fd:   the file; need not stay open
+ * @site: in this order
+ *
+ * Return: 0 or -errno, and then some may be attached: attach_free() undoes all.
+ */
+int attach_sites(const struct kernel *kernel, struct attachment *attachment, const struct bpf_program *program, int fd,
+		 const struct kernel_site *site, uint32_t count);
+
+/* The places of a stub to probe for this way, in the order to attach them. Return: how many, 1 or 2. */
+uint32_t attach_places(enum attach_way way, const struct descriptor *descriptor, uint64_t cookie,
+		       struct kernel_site ret[2]);
 
 /**
  * attach_object - attach all counters and histograms of an object; levels need none
@@ -38,7 +49,7 @@ int attach_site(const struct bpf_program *program, int fd, uint64_t offset, uint
  */
 int attach_object(const struct kernel *kernel, enum attach_way way, struct object *object);
 
-/* Sites attached. */
+/* Sites attached: stubs, not places. */
 size_t attach_count(const struct attachment *attachment);
 
 void attach_free(struct attachment *attachment);

@@ -4,6 +4,7 @@
  */
 #include "bucket.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -73,5 +74,7 @@ double bucket_sum(uint64_t where, uint128_t sum)
 {
 	double magnitude = ldexp((double)sum, (int)PM_BUCKET_EXPONENT(where) - 1023 - PM_MANTISSA_BITS);
 
+	/* The largest double's mantissa rounds up to what none holds. */
+	magnitude = fmin(magnitude, DBL_MAX);
 	return PM_BUCKET_SIGN(where) ? -magnitude : magnitude;
 }

@@ -30,7 +30,8 @@ uint32_t bucket_bounds(const struct metric *metric, double *room, const double *
  * the bounds are powers of two. */
 uint32_t bucket_index(const struct metric *metric, uint64_t where, const double *bound, uint32_t bound_count);
 
-/* Sum of a cell's values. Relative error at most 2^-32. */
+/* Sum of a cell's values, at most the largest double. Relative error at most 2^-32; subnormal values count as the smallest
+ * normal one. */
 double bucket_sum(uint64_t where, uint128_t sum);
 
 #endif

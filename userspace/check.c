@@ -54,7 +54,7 @@ static bool programs_load(char *detail, size_t size)
 	struct trial_result trial[ATTACH_WAYS];
 	struct kernel kernel;
 	enum attach_way way;
-	int err = kernel_load(&limits, &kernel);
+	int err = kernel_load(&limits, KERNEL_LINKS_AUTO, &kernel);
 
 	if (err) {
 		(void)snprintf(detail, size, "%s", strerror(-err));

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "trial.h"
 
 /* One file mapped executable by one process. */
 struct mapping {
@@ -145,6 +146,10 @@ static void object_read(struct object *object, int fd)
 	for (i = 0; i < object->descriptors.count; i++) {
 		const struct descriptor *d = &object->descriptors.descriptor[i];
 
+		if (!strcmp(d->metric.scope, TRIAL_SCOPE)) {
+			object->descriptors.count = 0; /* another agent */
+			break;
+		}
 		object->catalogue |= service_scope_is_catalogue(d->metric.scope);
 		object->has_levels |= d->levels_address != 0;
 	}

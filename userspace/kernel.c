@@ -8,8 +8,15 @@
 
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "../bpf/maps.h"
 #include "log.h"
@@ -43,24 +50,143 @@ static int allocates_safely(void)
 	return major > 6 || (major == 6 && minor >= 1);
 }
 
-uint64_t kernel_bytes(const struct kernel_limits *limits, int cpus)
+/* BPF_LINK_CREATE as Linux 6.6 has it. */
+struct link_create {
+	uint32_t program_fd;
+	uint32_t target_fd;
+	uint32_t attach_type;
+	uint32_t flags;
+	uint64_t path;
+	uint64_t offsets;
+	uint64_t semaphores;
+	uint64_t cookies;
+	uint32_t count;
+	uint32_t multi_flags;
+	uint32_t pid;
+	uint32_t pad;
+};
+
+static int link_multi(int program_fd, const char *path, const uint64_t *offset, const uint64_t *semaphore,
+		      const uint64_t *cookie, uint32_t count)
 {
-	/* Per element: kernel's struct htab_elem (48 bytes), key, value or pointer; 16 bytes of bucket per entry, rounded up
-	 * to a power of two. Per-CPU values take their size once per possible CPU. */
+	struct link_create create = {
+		.program_fd = (uint32_t)program_fd,
+		.attach_type = KERNEL_UPROBE_MULTI,
+		.path = (uintptr_t)path,
+		.offsets = (uintptr_t)offset,
+		.semaphores = (uintptr_t)semaphore,
+		.cookies = (uintptr_t)cookie,
+		.count = count,
+	};
+	long fd = syscall(SYS_bpf, BPF_LINK_CREATE, &create, sizeof(create));
+
+	return fd < 0 ? -errno : (int)fd;
+}
+
+int kernel_link_multi(int program_fd, int fd, const struct kernel_site *site, uint32_t count)
+{
+	uint64_t *array = calloc(3 * count, sizeof(*array));
+	char path[40];
+	uint32_t i;
+	int err;
+
+	if (!array)
+		return -ENOMEM;
+	for (i = 0; i < count; i++) {
+		array[i] = site[i].offset;
+		array[count + i] = site[i].semaphore;
+		array[2 * count + i] = site[i].cookie;
+	}
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	err = link_multi(program_fd, path, array, array + count, array + 2 * count, count);
+	free(array);
+	return err;
+}
+
+/* A directory cannot be probed: a kernel that knows these links says so (EBADF), an older one knows no such link. */
+static bool has_uprobe_multi(void)
+{
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = KERNEL_UPROBE_MULTI);
+	const struct bpf_insn nothing[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	int program_fd = bpf_prog_load(BPF_PROG_TYPE_KPROBE, NULL, "GPL", nothing, 2, &opts), link;
+	uint64_t zero = 0;
+
+	if (program_fd < 0)
+		return false;
+	link = link_multi(program_fd, "/", &zero, NULL, NULL, 1);
+	(void)close(program_fd);
+	if (link >= 0)
+		(void)close(link);
+	return link == -EBADF;
+}
+
+/* Highest possible CPU number plus one: the numbers may have holes. */
+static uint32_t cpu_rows(void)
+{
+	FILE *file = fopen("/sys/devices/system/cpu/possible", "re");
+	char line[1024] = "", *last;
+
+	if (file && !fgets(line, sizeof(line), file))
+		line[0] = '\0';
+	if (file)
+		(void)fclose(file);
+	/* "0-3,8-11": the last number. */
+	for (last = line + strcspn(line, "\n"); last > line && last[-1] >= '0' && last[-1] <= '9'; last--)
+		;
+	return *last >= '0' && *last <= '9' ? (uint32_t)strtoul(last, NULL, 10) + 1 : (uint32_t)sysconf(_SC_NPROCESSORS_CONF);
+}
+
+#define CELLS_BYTES (64u << 20)
+
+struct kernel_limits kernel_limits_default(void)
+{
+	struct kernel_limits limits = { PM_MAX_CELLS, PM_MAX_SERIES, PM_MAX_SERVICES, PM_SERIES_PER_METRIC };
+
+	while (limits.cells > 4096 && (uint64_t)limits.cells * cpu_rows() * sizeof(struct pm_cell) > CELLS_BYTES)
+		limits.cells /= 2;
+	return limits;
+}
+
+uint64_t kernel_bytes(const struct kernel_limits *limits, uint32_t cpus)
+{
+	/* Per element of a hash map: the kernel's struct htab_elem (48 bytes), key and value, and a bucket (16 bytes), of which
+	 * there are as many as elements, rounded up to a power of two. Arrays have no more than what is in them. */
 	const uint64_t element = 48, bucket = 32;
-	uint64_t cell = element + bucket + sizeof(struct pm_cell_key) + 8 + (uint64_t)cpus * sizeof(struct pm_cell);
 	uint64_t series = element + bucket + sizeof(struct pm_series_key) + sizeof(struct pm_series);
 	uint64_t usage = element + bucket + sizeof(struct pm_usage_key) + 8;
 	uint64_t string = element + bucket + sizeof(struct pm_string_key) + PM_PIECE;
 	uint64_t service = element + bucket + sizeof(struct pm_service_key) + sizeof(struct pm_service);
 
-	return limits->cells * cell + limits->series * (series + usage + 4 * string) + limits->services * (service + 4 * string) +
-	       PM_MAX_METRICS * PM_DROP_REASONS * 8ull;
+	return limits->cells * (sizeof(struct pm_slot) + (uint64_t)cpus * sizeof(struct pm_cell)) +
+	       limits->series * (series + usage + 4 * string) + limits->services * (service + 4 * string) +
+	       PM_MAX_TASKS * 8ull + PM_MAX_METRICS * PM_DROP_REASONS * 8ull;
 }
 
-int kernel_load(const struct kernel_limits *limits, struct kernel *ret)
+static const void *map_memory(const struct bpf_map *map, size_t size)
 {
+	void *memory = mmap(NULL, size, PROT_READ, MAP_SHARED, bpf_map__fd(map), 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+static size_t places_size(const struct kernel *kernel)
+{
+	return (size_t)kernel->slots * sizeof(struct pm_slot);
+}
+
+static size_t cells_size(const struct kernel *kernel)
+{
+	return (size_t)kernel->cpus * kernel->slots * sizeof(struct pm_cell);
+}
+
+int kernel_load(const struct kernel_limits *limits, enum kernel_links links, struct kernel *ret)
+{
+	struct kernel loaded = { 0 };
 	struct probe_bpf *skeleton;
+	uint64_t salt;
 	int err;
 
 	libbpf_set_print(libbpf_log);
@@ -68,7 +194,11 @@ int kernel_load(const struct kernel_limits *limits, struct kernel *ret)
 	skeleton = probe_bpf__open();
 	if (!skeleton)
 		return -errno;
-	err = bpf_map__set_max_entries(skeleton->maps.cells, limits->cells);
+	loaded.slots = limits->cells;
+	loaded.cpus = cpu_rows();
+	err = bpf_map__set_max_entries(skeleton->maps.places, limits->cells / PM_GROUP);
+	if (!err)
+		err = bpf_map__set_max_entries(skeleton->maps.cells, loaded.cpus * limits->cells);
 	if (!err)
 		err = bpf_map__set_max_entries(skeleton->maps.series, limits->series);
 	if (!err)
@@ -78,21 +208,42 @@ int kernel_load(const struct kernel_limits *limits, struct kernel *ret)
 	if (!err)
 		err = bpf_map__set_max_entries(skeleton->maps.services, limits->services);
 	if (!err && allocates_safely()) {
-		struct bpf_map *on_demand[] = { skeleton->maps.cells, skeleton->maps.series, skeleton->maps.usage,
-						skeleton->maps.strings, skeleton->maps.services };
+		struct bpf_map *on_demand[] = { skeleton->maps.series, skeleton->maps.usage, skeleton->maps.strings,
+						skeleton->maps.services };
 		size_t i;
 
 		for (i = 0; !err && i < sizeof(on_demand) / sizeof(on_demand[0]); i++)
 			err = bpf_map__set_map_flags(on_demand[i], BPF_F_NO_PREALLOC);
 	}
+	if (links == KERNEL_LINKS_AUTO)
+		links = has_uprobe_multi() ? KERNEL_LINKS_UPROBE_MULTI : KERNEL_LINKS_PERF_EVENT;
+	if (!err && links == KERNEL_LINKS_UPROBE_MULTI) {
+		struct bpf_program *program;
+
+		bpf_object__for_each_program(program, skeleton->obj)
+			err = err ? err : bpf_program__set_expected_attach_type(program, KERNEL_UPROBE_MULTI);
+	}
 	if (err)
 		goto fail;
+	err = getrandom(&salt, sizeof(salt), 0) == sizeof(salt) ? 0 : -EIO;
+	if (err)
+		goto fail;
+	skeleton->rodata->salt = salt;
+	skeleton->rodata->slots = limits->cells;
+	skeleton->rodata->cells_per_service = limits->cells / 4;
 	skeleton->rodata->series_per_metric = limits->series_per_metric;
 	err = probe_bpf__load(skeleton);
 	if (err)
 		goto fail;
-	ret->skeleton = skeleton;
-	ret->cpus = libbpf_num_possible_cpus();
+	loaded.skeleton = skeleton;
+	loaded.links = links;
+	loaded.places = map_memory(skeleton->maps.places, places_size(&loaded));
+	loaded.cells = map_memory(skeleton->maps.cells, cells_size(&loaded));
+	if (!loaded.places || !loaded.cells) {
+		kernel_free(&loaded);
+		return -ENOMEM;
+	}
+	*ret = loaded;
 	return 0;
 fail:
 	probe_bpf__destroy(skeleton);
@@ -101,6 +252,10 @@ fail:
 
 void kernel_free(struct kernel *kernel)
 {
+	if (kernel->places)
+		(void)munmap((void *)kernel->places, places_size(kernel));
+	if (kernel->cells)
+		(void)munmap((void *)kernel->cells, cells_size(kernel));
 	probe_bpf__destroy(kernel->skeleton);
-	kernel->skeleton = NULL;
+	*kernel = (struct kernel){ 0 };
 }

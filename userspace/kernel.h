@@ -5,36 +5,69 @@
 #ifndef PROBEMETER_KERNEL_H
 #define PROBEMETER_KERNEL_H
 
-#include <stddef.h>
 #include <stdint.h>
 
+#include <bpf/bpf.h>
+
+/* What Debian 12's headers do not have yet (Linux 6.6, include/uapi/linux/bpf.h). */
+#define KERNEL_UPROBE_MULTI ((enum bpf_attach_type)48) /* BPF_TRACE_UPROBE_MULTI */
+
 struct bpf_program;
+struct pm_cell;
+struct pm_group;
 struct probe_bpf;
+
+/* How probes are linked: one link for many sites (Linux 6.6), or a perf event each. */
+enum kernel_links { KERNEL_LINKS_AUTO, KERNEL_LINKS_UPROBE_MULTI, KERNEL_LINKS_PERF_EVENT };
 
 struct kernel {
 	struct probe_bpf *skeleton;
-	int cpus; /* possible ones: per-CPU values have that many */
+	enum kernel_links links; /* never AUTO */
+	uint32_t cpus; /* highest possible CPU number plus one: cells have that many rows */
+	uint32_t slots;
+	const struct pm_group *places; /* the kernel's own, mapped: [slots / PM_GROUP] */
+	const struct pm_cell *cells; /* likewise: [cpus][slots] */
 };
 
 /* How much room the maps get. */
 struct kernel_limits {
-	uint32_t cells;
+	uint32_t cells; /* a power of two */
 	uint32_t series;
 	uint32_t services;
 	uint32_t series_per_metric; /* per metric and service, the overflow series included */
 };
 
 /* Bytes of kernel memory that these limits allow at most, on a host with @cpus possible CPUs. */
-uint64_t kernel_bytes(const struct kernel_limits *limits, int cpus);
+uint64_t kernel_bytes(const struct kernel_limits *limits, uint32_t cpus);
+
+/* What this host gets if nobody says otherwise: cells for all CPUs take at most 64 MiB. */
+struct kernel_limits kernel_limits_default(void);
 
 /**
  * kernel_load - load programs and maps
  * @limits: room
+ * @links:  the programs are made for one kind; AUTO takes the best this kernel has
  * @ret:    untouched on failure
  *
  * Return: 0 or -errno; -EPERM without the capabilities. The caller says what to do about it.
  */
-int kernel_load(const struct kernel_limits *limits, struct kernel *ret);
+int kernel_load(const struct kernel_limits *limits, enum kernel_links links, struct kernel *ret);
 void kernel_free(struct kernel *kernel);
+
+/* One place to probe: file offsets, @semaphore 0 for none. */
+struct kernel_site {
+	uint64_t offset;
+	uint64_t semaphore;
+	uint64_t cookie;
+};
+
+/**
+ * kernel_link_multi - one link for many sites of one file, in every process
+ * @fd:   the file
+ * @site: probed in this order
+ *
+ * Return: descriptor of the link, or -errno.
+ */
+int kernel_link_multi(int program_fd, int fd, const struct kernel_site *site, uint32_t count);
 
 #endif

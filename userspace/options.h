@@ -129,7 +129,7 @@ int options_parse(int argc, char *const *argv, char *(*get)(const char *name), s
 /* The exporters that have somewhere to send: of those asked for, otlp only with an endpoint. */
 unsigned options_exporters(const struct options *options);
 
-/* One line that names the variable if `run` has nothing to do, else NULL. Static or owned by @options. */
+/* One line that names the variable if `run` has nothing to do, else NULL. Static. */
 const char *options_noop_reason(const struct options *options);
 
 /* The text of --help: of one command, or of all for COMMAND_NONE. */

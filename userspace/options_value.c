@@ -184,7 +184,7 @@ static int parse_list(struct option_value *value)
 	if (err)
 		return err;
 	if (!bits)
-		return value_expected(value, "nothing is left to choose");
+		return value_expected(value, value->strict ? "expected a list of %s" : "nothing of %s is left", names);
 	*(unsigned *)value_field(value) = bits;
 	return 0;
 }

@@ -57,8 +57,7 @@ const struct resource *owners_of_process(struct owners *owners, struct process *
 	return process->resource;
 }
 
-/* The naming variables as service.bpf.h stored them: chunks of two pieces, the second one's last byte says whether the
- * variable goes on in the next chunk. */
+/* The naming variables as service.bpf.h stored them: a piece's last byte says whether the variable goes on in the next. */
 static int variables_read(const struct kernel *kernel, uint32_t service, struct arena *arena, struct service_facts *ret)
 {
 	static const struct {
@@ -79,7 +78,7 @@ static int variables_read(const struct kernel *kernel, uint32_t service, struct 
 
 		piece[PM_PIECE - 1] = '\0';
 		strcat(text, piece); /* fits: pieces without their last byte */
-		if (key.piece % 2 == 0 || more)
+		if (more)
 			continue;
 		for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
 			const char **to = (const char **)((char *)ret + known[i].offset);

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -238,9 +239,20 @@ static void loop(struct agent *agent)
 	(void)export_points(agent, true);
 }
 
+/* An object's descriptor and links stay open, and where links are perf events there are two per site. */
+static void files_allow(void)
+{
+	struct rlimit limit;
+
+	if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 static int start(struct agent *agent)
 {
-	const struct kernel_limits limits = { PM_MAX_CELLS, PM_MAX_SERIES, PM_MAX_SERVICES, PM_SERIES_PER_METRIC };
+	const struct kernel_limits limits = kernel_limits_default();
 	unsigned exporters = options_exporters(agent->options);
 	struct trial_result trial[ATTACH_WAYS];
 	char missing[256];
@@ -250,7 +262,8 @@ static int start(struct agent *agent)
 		log_message(LOG_ERROR, "run: missing %s; run as root, or see 'probemeter check' for what each is for", missing);
 		return -EPERM;
 	}
-	err = kernel_load(&limits, &agent->kernel);
+	files_allow();
+	err = kernel_load(&limits, KERNEL_LINKS_AUTO, &agent->kernel);
 	if (err) {
 		log_message(LOG_ERROR, "run: the kernel refused the BPF programs: %s; 'probemeter check' says what this host lacks",
 			    strerror(-err));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * snapshot.c - read the maps in batches and bring them in order.
+ * snapshot.c - read the kernel's maps and bring them in order.
  *
- * Consumes the loaded maps; produces sorted arrays. What the numbers mean is ledger.c's and merge.c's.
+ * Consumes the loaded maps, the cells by mapped memory, the rest in batches; produces sorted arrays. What the numbers mean is ledger.c's and merge.c's.
  */
 #include "snapshot.h"
 
@@ -58,28 +58,56 @@ static int reserve(void *array, size_t count, size_t *room, size_t size)
 	return 0;
 }
 
-struct cell_context {
-	struct snapshot *snapshot;
-	int cpus;
-};
-
-static int cell_add(void *context, const void *key, const void *value)
+/* One word of memory that programs write to at the same time. */
+static uint64_t word(const __u64 *at)
 {
-	struct cell_context *c = context;
-	const struct pm_cell *per_cpu = value;
-	struct raw_cell *cell;
-	int cpu;
+	return __atomic_load_n(at, __ATOMIC_ACQUIRE);
+}
 
-	if (reserve(&c->snapshot->cell, c->snapshot->cell_count, &c->snapshot->cell_room, sizeof(*cell)))
-		return -ENOMEM;
-	cell = &c->snapshot->cell[c->snapshot->cell_count++];
-	memcpy(&cell->key, key, sizeof(cell->key));
-	cell->total = (struct pm_cell){ 0 };
-	for (cpu = 0; cpu < c->cpus; cpu++) {
-		cell->total.sum += per_cpu[cpu].sum;
-		cell->total.count += per_cpu[cpu].count;
+/* The cells, from the kernel's own memory. A slot's hash is complete once its `where` is not busy any more. */
+static int cells_read(const struct kernel *kernel, struct snapshot *snapshot)
+{
+	uint32_t slot, cpu;
+
+	for (slot = 0; slot < kernel->slots; slot++) {
+		const struct pm_slot *place = &kernel->places[slot / PM_GROUP].slot[slot % PM_GROUP];
+		uint64_t where = word(&place->where);
+		struct raw_cell *cell;
+
+		if (!where || where & PM_WHERE_BUSY)
+			continue;
+		if (reserve(&snapshot->cell, snapshot->cell_count, &snapshot->cell_room, sizeof(*cell)))
+			return -ENOMEM;
+		cell = &snapshot->cell[snapshot->cell_count++];
+		*cell = (struct raw_cell){ .key = { .hash = place->hash, .where = where } };
+		for (cpu = 0; cpu < kernel->cpus; cpu++) {
+			const struct pm_cell *row = &kernel->cells[(size_t)cpu * kernel->slots + slot];
+
+			/* The sum first: the programs add to it last, so it never runs ahead of its count. */
+			cell->total.sum += word(&row->sum);
+			cell->total.count += word(&row->count);
+		}
 	}
 	return 0;
+}
+
+/* Two slots may have one key (cell.bpf.h): in order they are neighbours, and become one. */
+static void cells_join(struct snapshot *snapshot)
+{
+	size_t from, to = 0;
+
+	for (from = 1; from < snapshot->cell_count; from++) {
+		struct raw_cell *last = &snapshot->cell[to], *next = &snapshot->cell[from];
+
+		if (last->key.where == next->key.where && last->key.hash == next->key.hash) {
+			last->total.count += next->total.count;
+			last->total.sum += next->total.sum;
+		} else {
+			snapshot->cell[++to] = *next;
+		}
+	}
+	if (snapshot->cell_count)
+		snapshot->cell_count = to + 1;
 }
 
 static int series_add(void *context, const void *key, const void *value)
@@ -132,16 +160,12 @@ static int by_series(const void *a, const void *b)
 	return snapshot_order(PM_WHERE(x->service, x->metric), x->hash, PM_WHERE(y->service, y->metric), y->hash);
 }
 
-static int buffers_make(struct snapshot *snapshot, int cpus)
+static int buffers_make(struct snapshot *snapshot)
 {
-	size_t largest = (size_t)cpus * sizeof(struct pm_cell);
-
 	if (snapshot->key_buffer)
 		return 0;
-	if (largest < sizeof(struct pm_service))
-		largest = sizeof(struct pm_service);
 	snapshot->key_buffer = malloc(BATCH * sizeof(struct pm_service_key));
-	snapshot->value_buffer = malloc(BATCH * largest);
+	snapshot->value_buffer = malloc(BATCH * sizeof(struct pm_service));
 	snapshot->drop = calloc(PM_MAX_METRICS * PM_DROP_REASONS, sizeof(*snapshot->drop));
 	return snapshot->key_buffer && snapshot->value_buffer && snapshot->drop ? 0 : -ENOMEM;
 }
@@ -167,7 +191,7 @@ static int drops_read(const struct kernel *kernel, struct snapshot *snapshot)
 
 int snapshot_read_services(const struct kernel *kernel, struct snapshot *ret)
 {
-	int err = buffers_make(ret, kernel->cpus);
+	int err = buffers_make(ret);
 	uint32_t next = PM_NEXT_SERVICE;
 	uint64_t made = 0;
 
@@ -183,14 +207,12 @@ int snapshot_read_services(const struct kernel *kernel, struct snapshot *ret)
 
 int snapshot_read(const struct kernel *kernel, struct snapshot *ret)
 {
-	struct cell_context context = { ret, kernel->cpus };
-	int err = buffers_make(ret, kernel->cpus);
+	int err = buffers_make(ret);
 
 	if (err)
 		return err;
 	ret->cell_count = ret->series_count = 0;
-	err = map_walk(ret, bpf_map__fd(kernel->skeleton->maps.cells), sizeof(struct pm_cell_key),
-		       (size_t)kernel->cpus * sizeof(struct pm_cell), cell_add, &context);
+	err = cells_read(kernel, ret);
 	if (!err)
 		err = map_walk(ret, bpf_map__fd(kernel->skeleton->maps.series), sizeof(struct pm_series_key),
 			       sizeof(struct pm_series), series_add, ret);
@@ -202,6 +224,7 @@ int snapshot_read(const struct kernel *kernel, struct snapshot *ret)
 		return err;
 	if (ret->cell_count)
 		qsort(ret->cell, ret->cell_count, sizeof(*ret->cell), by_cell);
+	cells_join(ret);
 	if (ret->series_count)
 		qsort(ret->series, ret->series_count, sizeof(*ret->series), by_series);
 	return 0;

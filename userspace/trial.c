@@ -8,6 +8,9 @@
  */
 #include "trial.h"
 
+#define PROBEMETER_SCOPE TRIAL_SCOPE
+#include <probemeter/probemeter.h>
+
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
@@ -16,9 +19,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define PROBEMETER_SCOPE "probemeter.trial"
-#include <probemeter/probemeter.h>
 
 #include "arena.h"
 #include "log.h"
@@ -84,16 +84,16 @@ static uint64_t hits_read(const struct kernel *kernel)
 static int try_way(const struct kernel *kernel, enum attach_way way, int fd, const struct descriptor *d,
 		   struct trial_result *ret)
 {
-	uint64_t fast = way == ATTACH_FAST5 ? d->fast5 : way == ATTACH_FAST10 ? d->fast10 : 0, before;
-	struct bpf_link *first = NULL, *last = NULL;
+	struct attachment *attachment = attach_new();
+	struct kernel_site places[2];
 	struct report report;
-	int err = 0, status, pipes[2];
+	int err, status, pipes[2];
+	uint64_t before;
 	pid_t pid;
 
-	if (fast)
-		err = attach_site(kernel->skeleton->progs.trial, fd, fast, 0, 0, &first);
-	if (!err)
-		err = attach_site(kernel->skeleton->progs.trial, fd, fast ? d->slow : d->noted, d->semaphore, 0, &last);
+	if (!attachment)
+		return -ENOMEM;
+	err = attach_sites(kernel, attachment, kernel->skeleton->progs.trial, fd, places, attach_places(way, d, 0, places));
 	if (err)
 		goto out;
 	if (pipe2(pipes, O_CLOEXEC)) {
@@ -114,8 +114,7 @@ static int try_way(const struct kernel *kernel, enum attach_way way, int fd, con
 	(void)close(pipes[0]);
 	err = pid < 0 ? -errno : 0;
 out:
-	(void)bpf_link__destroy(last);
-	(void)bpf_link__destroy(first);
+	attach_free(attachment);
 	return err;
 }
 
@@ -132,7 +131,7 @@ int trial_run(const struct kernel *kernel, enum attach_way *ret_way, struct tria
 	if (fd < 0 || !arena || descriptors_read(fd, arena, &own))
 		goto out;
 	for (i = 0; i < own.count; i++)
-		if (!strcmp(own.descriptor[i].metric.name, "probemeter.trial"))
+		if (!strcmp(own.descriptor[i].metric.scope, TRIAL_SCOPE))
 			break;
 	if (i == own.count)
 		goto out;

@@ -7,6 +7,9 @@
 
 #include "attach.h"
 
+/* Scope of the stub that trials fire: an executable that carries it is an agent and no service. */
+#define TRIAL_SCOPE "probemeter.trial"
+
 struct trial_result {
 	bool counts; /* every hit was counted and nobody died */
 	double ns; /* per hit, median of the runs; 0 if it was not measured */

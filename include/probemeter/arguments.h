@@ -121,8 +121,9 @@
 #ifdef __cplusplus
 extern "C++" {
 #include <type_traits>
-/* What an integer parameter takes: integers and plain enumerations, so that 1.5 does not become 1. */
-struct probemeter_integer_ {
+/* What an integer parameter takes: integers and plain enumerations, so that 1.5 does not become 1. A type per metric,
+ * because the compiler's complaint tells the type and not the function. */
+template <class metric> struct probemeter_integer_ {
 	int64_t value;
 	template <class T, class = typename std::enable_if<
 				   std::is_integral<T>::value ||
@@ -132,14 +133,16 @@ struct probemeter_integer_ {
 	}
 };
 }
-#define PROBEMETER_INTEGER_PARAMETER_ probemeter_integer_ integer
+#define PROBEMETER_INTEGER_PARAMETER_(id) probemeter_integer_<struct probemeter_metric_##id> integer
 #define PROBEMETER_INTEGER_VALUE_ integer.value
 #define PROBEMETER_INTEGER_(verb, id, value) probemeter_##verb##_##id
 #define PROBEMETER_NUMBER_(verb, id, value) probemeter_##verb##_##id
+#define PROBEMETER_REAL_(verb, id, value) probemeter_##verb##_##id
 #define PROBEMETER_LABEL_(id, label) label
-#define PROBEMETER_CHECKS_(id)
+#define PROBEMETER_CHECKS_(id) struct probemeter_metric_##id;
+#define PROBEMETER_FUNCTION_(name) name
 #else
-#define PROBEMETER_INTEGER_PARAMETER_ int64_t integer
+#define PROBEMETER_INTEGER_PARAMETER_(id) int64_t integer
 #define PROBEMETER_INTEGER_VALUE_ integer
 PROBEMETER_INLINE_ const char *probemeter_label_(const char *label)
 {
@@ -156,6 +159,10 @@ PROBEMETER_INLINE_ const char *probemeter_label_(const char *label)
 	_Generic((value), PROBEMETER_INTEGERS_(probemeter_##verb##_##id), \
 		float: probemeter_##verb##_real_##id, double: probemeter_##verb##_real_##id, \
 		long double: probemeter_##verb##_real_##id, default: probemeter_value_must_be_a_number_for_##id)
+#define PROBEMETER_REAL_(verb, id, value) \
+	_Generic((value), PROBEMETER_INTEGERS_(probemeter_##verb##_##id), \
+		float: probemeter_##verb##_##id, double: probemeter_##verb##_##id, \
+		long double: probemeter_##verb##_##id, default: probemeter_value_must_be_a_number_for_##id)
 #define PROBEMETER_LABEL_(id, label) \
 	_Generic((label), char *: probemeter_label_, const char *: probemeter_label_, void *: probemeter_label_, \
 		const void *: probemeter_label_, default: probemeter_labels_must_be_strings_for_##id)(label)
@@ -164,6 +171,8 @@ PROBEMETER_INLINE_ const char *probemeter_label_(const char *label)
 	extern void probemeter_value_must_be_an_integer_for_##id(void);   \
 	extern void probemeter_value_must_be_a_number_for_##id(void);     \
 	extern void probemeter_labels_must_be_strings_for_##id(void);
+/* By address, because a call of an undeclared function would be only a warning. */
+#define PROBEMETER_FUNCTION_(name) (&name)
 #endif
 /* A SET of a whole-numbered level with a real: no argument fits. */
 #define PROBEMETER_REFUSE_REAL_(id) PROBEMETER_C_(extern void probemeter_set_real_##id(void);)
@@ -186,13 +195,12 @@ PROBEMETER_INLINE_ const char *probemeter_label_(const char *label)
 #define PROBEMETER_USE_7(f, w, id, v, a, b, c, d, e) \
 	(w(id) ? f(id, v)((v)PROBEMETER_LABELS_4(id, a, b, c, d), e) : (void)0)
 
-#define PROBEMETER_WANTED_(id) PROBEMETER_UNLIKELY_(probemeter_enabled_##id())
+#define PROBEMETER_WANTED_(id) PROBEMETER_UNLIKELY_(PROBEMETER_ENABLED(id))
 #define PROBEMETER_UNLIKELY_(test) __builtin_expect(!!(test), 0)
 #define PROBEMETER_DO_ADD_(id, value) PROBEMETER_INTEGER_(add, id, value)
 #define PROBEMETER_DO_SET_(id, value) PROBEMETER_NUMBER_(set, id, value)
-/* By address, because a call of an undeclared function would be only a warning in C. */
-#define PROBEMETER_DO_RECORD_(id, value) (&probemeter_record_##id)
-#define PROBEMETER_DO_RECORD_SINCE_(id, value) (&probemeter_record_since_##id)
+#define PROBEMETER_DO_RECORD_(id, value) PROBEMETER_REAL_(record, id, value)
+#define PROBEMETER_DO_RECORD_SINCE_(id, value) PROBEMETER_INTEGER_(record_since, id, value)
 
 #define PROBEMETER_DISPATCH_(function, wanted, ...) \
 	PROBEMETER_JOIN_(PROBEMETER_USE_, PROBEMETER_COUNT_(__VA_ARGS__))(function, wanted, __VA_ARGS__)
@@ -200,7 +208,7 @@ PROBEMETER_INLINE_ const char *probemeter_label_(const char *label)
 #define PROBEMETER_SET(...) PROBEMETER_DISPATCH_(PROBEMETER_DO_SET_, PROBEMETER_WANTED_, __VA_ARGS__)
 #define PROBEMETER_RECORD(...) PROBEMETER_DISPATCH_(PROBEMETER_DO_RECORD_, PROBEMETER_WANTED_, __VA_ARGS__)
 #define PROBEMETER_RECORD_SINCE(...) PROBEMETER_DISPATCH_(PROBEMETER_DO_RECORD_SINCE_, PROBEMETER_WANTED_, __VA_ARGS__)
-#define PROBEMETER_ENABLED(id) probemeter_enabled_##id()
+#define PROBEMETER_ENABLED(id) PROBEMETER_FUNCTION_(probemeter_enabled_##id)()
 #define PROBEMETER_START(id) (PROBEMETER_WANTED_(id) ? probemeter_now_() : UINT64_C(0))
 
 /* @ns in @unit; folded by the compiler, as the unit is a literal. */

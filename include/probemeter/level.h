@@ -44,10 +44,11 @@ PROBEMETER_INLINE_ unsigned probemeter_level_take_(struct probemeter_levels *tab
 		bytes += (unsigned)probemeter_length_(labels[i]) + 1;
 	/* Looked at before it is taken, so that a full table does not count on for ever and wrap. */
 	if (__atomic_load_n(&table->used, __ATOMIC_RELAXED) >= limit ||
-	    __atomic_load_n(&table->text_used, __ATOMIC_RELAXED) + bytes > PROBEMETER_LEVEL_TEXT)
+	    (bytes && __atomic_load_n(&table->text_used, __ATOMIC_RELAXED) + bytes > PROBEMETER_LEVEL_TEXT))
 		return 0;
+	/* Threads that race for the last room run past the end. Who needs none, an overflow slot, still gets in. */
 	text = __atomic_fetch_add(&table->text_used, bytes, __ATOMIC_RELAXED);
-	if (text + bytes > PROBEMETER_LEVEL_TEXT)
+	if (bytes && text + bytes > PROBEMETER_LEVEL_TEXT)
 		return 0;
 	taken = __atomic_fetch_add(&table->used, 1, __ATOMIC_RELAXED);
 	if (taken >= limit)
@@ -176,12 +177,12 @@ PROBEMETER_QUIET_END_
 	}
 
 #define PROBEMETER_LEVEL_ADD_(id, n)                                                                         \
-	PROBEMETER_INLINE_ void probemeter_add_##id(PROBEMETER_INTEGER_PARAMETER_ PROBEMETER_PARAMETERS_##n) \
+	PROBEMETER_INLINE_ void probemeter_add_##id(PROBEMETER_INTEGER_PARAMETER_(id) PROBEMETER_PARAMETERS_##n) \
 	{                                                                                                    \
 		probemeter_level_add_##id(PROBEMETER_INTEGER_VALUE_ PROBEMETER_NAMES_##n);                   \
 	}
 #define PROBEMETER_LEVEL_SET_(id, n)                                                                         \
-	PROBEMETER_INLINE_ void probemeter_set_##id(PROBEMETER_INTEGER_PARAMETER_ PROBEMETER_PARAMETERS_##n) \
+	PROBEMETER_INLINE_ void probemeter_set_##id(PROBEMETER_INTEGER_PARAMETER_(id) PROBEMETER_PARAMETERS_##n) \
 	{                                                                                                    \
 		probemeter_level_set_##id(PROBEMETER_CAST_(uint64_t, PROBEMETER_INTEGER_VALUE_) PROBEMETER_NAMES_##n);         \
 	}                                                                                                    \

@@ -49,6 +49,9 @@
 #include <probemeter/test.h>
 #elif !defined(__linux__) || !defined(__ELF__) || !defined(__x86_64__) || defined(__ILP32__) || !defined(__GNUC__)
 #include <probemeter/disable.h>
+#elif defined(__code_model_large__) && !defined(__clang__)
+/* gcc gives inline assembly no address as a constant there. */
+#include <probemeter/disable.h>
 #else
 #include <probemeter/site.h>
 #include <probemeter/level.h>

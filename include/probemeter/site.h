@@ -256,7 +256,7 @@
 	{                                                                                                    \
 		return probemeter_semaphore_##id;                                                            \
 	}                                                                                                    \
-	PROBEMETER_INLINE_ void probemeter_add_##id(PROBEMETER_INTEGER_PARAMETER_ PROBEMETER_PARAMETERS_##n) \
+	PROBEMETER_INLINE_ void probemeter_add_##id(PROBEMETER_INTEGER_PARAMETER_(id) PROBEMETER_PARAMETERS_##n) \
 	{                                                                                                    \
 		probemeter_stub_##id(PROBEMETER_CAST_(uint64_t, PROBEMETER_INTEGER_VALUE_), PROBEMETER_HASH_##n PROBEMETER_NAMES_##n); \
 	}

@@ -356,7 +356,7 @@ PROBEMETER_QUIET_END_
 					real, integer_value, label_array, n);                               \
 	}
 #define PROBEMETER_TEST_INTEGER_(id, kind, use, n, verb)                                                          \
-	PROBEMETER_TEST_FUNCTION_(id, kind, use, n, probemeter_##verb##_##id, PROBEMETER_INTEGER_PARAMETER_,      \
+	PROBEMETER_TEST_FUNCTION_(id, kind, use, n, probemeter_##verb##_##id, PROBEMETER_INTEGER_PARAMETER_(id),      \
 				  PROBEMETER_CAST_(double, PROBEMETER_INTEGER_VALUE_), PROBEMETER_INTEGER_VALUE_)
 #define PROBEMETER_TEST_REAL_(id, kind, use, n, function) \
 	PROBEMETER_TEST_FUNCTION_(id, kind, use, n, function, double value, value, 0)
@@ -418,13 +418,13 @@ PROBEMETER_QUIET_END_
 /* Questions; labels are checked as in a use. */
 #define PROBEMETER_TEST_ASK_(...) \
 	PROBEMETER_JOIN_(PROBEMETER_TEST_ASK_, PROBEMETER_COUNT_(__VA_ARGS__))(__VA_ARGS__)
-#define PROBEMETER_TEST_ASK_1(id) (&probemeter_test_ask_any_##id)()
-#define PROBEMETER_TEST_ASK_2(id, a) (&probemeter_test_ask_##id)(PROBEMETER_LABEL_(id, a))
-#define PROBEMETER_TEST_ASK_3(id, a, b) (&probemeter_test_ask_##id)(PROBEMETER_LABEL_(id, a), PROBEMETER_LABEL_(id, b))
+#define PROBEMETER_TEST_ASK_1(id) PROBEMETER_FUNCTION_(probemeter_test_ask_any_##id)()
+#define PROBEMETER_TEST_ASK_2(id, a) PROBEMETER_FUNCTION_(probemeter_test_ask_##id)(PROBEMETER_LABEL_(id, a))
+#define PROBEMETER_TEST_ASK_3(id, a, b) PROBEMETER_FUNCTION_(probemeter_test_ask_##id)(PROBEMETER_LABEL_(id, a), PROBEMETER_LABEL_(id, b))
 #define PROBEMETER_TEST_ASK_4(id, a, b, c) \
-	(&probemeter_test_ask_##id)(PROBEMETER_LABEL_(id, a), PROBEMETER_LABEL_(id, b), PROBEMETER_LABEL_(id, c))
+	PROBEMETER_FUNCTION_(probemeter_test_ask_##id)(PROBEMETER_LABEL_(id, a), PROBEMETER_LABEL_(id, b), PROBEMETER_LABEL_(id, c))
 #define PROBEMETER_TEST_ASK_5(id, a, b, c, d)                                                                    \
-	(&probemeter_test_ask_##id)(PROBEMETER_LABEL_(id, a), PROBEMETER_LABEL_(id, b), PROBEMETER_LABEL_(id, c), \
+	PROBEMETER_FUNCTION_(probemeter_test_ask_##id)(PROBEMETER_LABEL_(id, a), PROBEMETER_LABEL_(id, b), PROBEMETER_LABEL_(id, c), \
 				    PROBEMETER_LABEL_(id, d))
 #define PROBEMETER_TEST_CALLS(...) (PROBEMETER_TEST_ASK_(__VA_ARGS__).calls)
 #define PROBEMETER_TEST_TOTAL(...) (PROBEMETER_TEST_ASK_(__VA_ARGS__).total)

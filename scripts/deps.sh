@@ -1,0 +1,190 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# deps.sh - install the Debian packages this project needs, and only the missing ones
+#
+#   scripts/deps.sh                 every group
+#   scripts/deps.sh build           what `make` needs
+#   scripts/deps.sh build service   several groups
+#   scripts/deps.sh --list [GROUP]  print the table's rows, install nothing
+#
+# Written for Debian 12. When nothing is missing this is one dpkg-query and no network. Installing needs root;
+# without it the exact command to run is printed instead. Nothing that is present is removed or replaced
+# (apt-get runs with --no-remove), and no package below starts a daemon. The receivers that the end-to-end
+# tests export to are not installed at all: scripts/tools.sh unpacks them under build/tools.
+set -euo pipefail
+
+# group | package, or alternatives of which one is enough | why it is needed
+TABLE='
+build   | gcc                   | compiles the agent and half of the header matrix
+build   | g++                   | the headers are C++17 too
+build   | libc6-dev             | libc headers; gcc only recommends them
+build   | libc-bin              | getconf, in the Makefile
+build   | make                  | runs the Makefile
+build   | binutils              | bfd and gold linkers, strip, readelf, objcopy
+build   | clang                 | the BPF target, and the other half of the header matrix
+build   | llvm                  | llvm-strip, and llvm-objdump of BPF objects
+build   | lld                   | header matrix: ld.lld
+build   | mold                  | header matrix: mold
+build   | bpftool               | writes the BPF skeleton; shows loaded programs in tests
+build   | libbpf-dev            | loads and attaches the BPF programs
+build   | linux-libc-dev        | linux/bpf.h and linux/perf_event.h
+build   | libelf-dev            | reads notes and descriptors from binaries
+build   | zlib1g-dev            | gzip on the wire; libbpf links against it
+build   | libprotobuf-c-dev     | OTLP encoding
+build   | protobuf-c-compiler   | protoc-c, makes C from the .proto subset
+build   | protobuf-compiler     | protoc, which protoc-c shares its input with; python modules for tests
+build   | libcurl4-openssl-dev / libcurl4-gnutls-dev | ships the metrics over HTTP
+build   | libcap-ng-dev         | names the capabilities that are missing
+build   | libjson-c-dev         | --json output; the sample service reads and writes JSON too
+build   | libcmocka-dev         | unit tests
+build   | uthash-dev            | hash tables
+build   | pkg-config / pkgconf  | finds the libraries above
+service | libmicrohttpd-dev     | the sample service speaks HTTP
+service | libsqlite3-dev        | the sample service keeps its jobs in SQLite
+service | python3               | runs jobs, the load script and the end-to-end tests
+service | sqlite3               | looks into the sample service'"'"'s tables by hand
+test    | ca-certificates       | package mirrors reached over https
+test    | debian-archive-keyring | verifies the receivers that scripts/tools.sh downloads
+test    | python3-protobuf      | decodes OTLP strictly, independent of protobuf-c
+test    | gdb                   | backtraces from inside a probe
+test    | linux-perf            | perf --call-graph dwarf from inside a probe
+test    | libcap2-bin           | setpriv'"'"'s companion: capsh, getpcaps in the non-root checks
+test    | util-linux            | setpriv and unshare
+test    | procps                | ps and sysctl
+test    | curl                  | talks to the sample service by hand and in make run
+test    | jq                    | reads --json output
+test    | strace                | proves that a quiet service makes no system call for us
+test    | bpftrace              | lists and uses our probes as any USDT
+test    | valgrind              | memory checks of the agent
+'
+
+say() { printf 'deps: %s\n' "$*"; }
+die() { printf 'deps: %s\n' "$*" >&2; exit 1; }
+
+# rows GROUP... - the table's rows of these groups as "group|names separated by blanks|why"
+rows() {
+	local wanted=" $* " group names why alternatives
+	while IFS='|' read -r group names why; do
+		group=${group// /}
+		[[ -n $group && $wanted == *" $group "* ]] || continue
+		read -ra alternatives <<<"${names//\// }"
+		read -r why <<<"$why"
+		printf '%s|%s|%s\n' "$group" "${alternatives[*]}" "$why"
+	done <<<"$TABLE"
+}
+
+# missing GROUP... - those rows of which no alternative is installed
+missing() {
+	local group names why name
+	local -A have=()
+
+	# dpkg-query fails when it does not know a name; what it does know it prints all the same.
+	# The format's variables are its own, not the shell's.
+	# shellcheck disable=SC2016
+	while read -r name; do
+		have[$name]=1
+	done < <(rows "$@" | cut -d'|' -f2 |
+			xargs dpkg-query -W -f='${db:Status-Status} ${Package}\n' 2>/dev/null | sed -n 's/^installed //p')
+
+	while IFS='|' read -r group names why; do
+		for name in $names; do
+			[[ -v have[$name] ]] && continue 2
+		done
+		printf '%s|%s|%s\n' "$group" "$names" "$why"
+	done < <(rows "$@")
+}
+
+# apt ARG... - apt-get that asks nothing, waits for another apt to end, retries downloads, and speaks when it fails
+apt() {
+	local log status=0
+	log=$(mktemp)
+	DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 \
+		-o Dpkg::Use-Pty=0 "$@" >"$log" 2>&1 || status=$?
+	((status == 0)) || tail -20 "$log" | sed 's/^/      /' >&2
+	rm -f "$log"
+	return $status
+}
+
+update() {
+	local try
+	for try in 1 2 3; do
+		apt update && return
+		sleep $((try * 3))
+	done
+	die "apt-get update failed three times. Remedy: make 'apt-get update' work (network, proxy, /etc/apt/sources.list*), then run this again"
+}
+
+ALL='build service test'
+list=0
+groups=
+for arg in "$@"; do
+	case $arg in
+	--list) list=1 ;;
+	-h|--help) sed -n '4,14s/^# \{0,1\}//p' "$0"; exit 0 ;;
+	build|service|test) groups+=" $arg" ;;
+	all) groups=" $ALL" ;;
+	*) printf 'deps: %s\n' "expected a group (${ALL// /, }, all) or --list, not '$arg'" >&2; exit 2 ;;
+	esac
+done
+groups=${groups:- $ALL}
+# A group is a single word of the list above.
+# shellcheck disable=SC2086
+set -- $groups
+
+if ((list)); then
+	rows "$@" | while IFS='|' read -r group names why; do
+		printf '%-8s %-44s %s\n' "$group" "${names// / or }" "$why"
+	done
+	exit 0
+fi
+
+command -v dpkg-query >/dev/null || die "needs Debian: there is no dpkg-query here. Remedy: install the equivalents of 'scripts/deps.sh --list' by hand"
+
+todo=$(missing "$@")
+[[ -n $todo ]] || exit 0
+
+# The first alternative is the one to install.
+packages=$(cut -d'|' -f2 <<<"$todo" | cut -d' ' -f1)
+
+if ((EUID != 0)); then
+	say "missing: $(xargs <<<"$packages")"
+	die "installing them needs root. Remedy, as root: $(printf '%q' "$(realpath "$0")") $*
+      or: apt-get install --no-install-recommends $(xargs <<<"$packages")"
+fi
+
+say "installing what is missing:"
+while IFS='|' read -r group names why; do
+	printf '      %-24s %-8s %s\n' "${names%% *}" "$group" "$why"
+done <<<"$todo"
+
+update
+
+absent=
+while IFS='|' read -r group names why; do
+	name=${names%% *}
+	trial=$(apt-get -qq --simulate --no-install-recommends install "$name" 2>&1) && continue
+	why_not=$(sed -n 's/^E: //p' <<<"$trial" | head -1)
+	absent+="
+      $name ($why): ${why_not:-apt cannot install it}"
+done <<<"$todo"
+if [[ -n $absent ]]; then
+	# shellcheck source=/dev/null
+	release=$(. /etc/os-release && echo "${PRETTY_NAME:-unknown}")
+	die "apt cannot install, on '$release':$absent
+      Remedy: enable component 'main' of Debian 12 (bookworm, -updates, -security) in the apt sources, or install an equivalent by hand"
+fi
+
+# shellcheck disable=SC2086
+for try in 1 2 3; do
+	apt install --no-install-recommends --no-remove $packages && break
+	((try < 3)) || break
+	say "apt-get install failed, trying again"
+	sleep $((try * 3))
+	update
+done
+
+left=$(missing "$@")
+[[ -z $left ]] || die "still missing after installing: $(cut -d'|' -f2 <<<"$left" | cut -d' ' -f1 | xargs)
+      Remedy: apt-get install --no-install-recommends $(cut -d'|' -f2 <<<"$left" | cut -d' ' -f1 | xargs)   and read what it says"
+say "done"

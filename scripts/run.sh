@@ -1,0 +1,53 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# run.sh - the main job in one command: the sample service under load, watched by the agent
+#
+# Called by `make run`, which has built everything. The load ends by itself after an hour; Ctrl-C ends all of it
+# earlier. Whatever happens, no process and no file stays behind.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if [ "$(id -u)" != 0 ]; then
+    echo "make run: loading BPF programs needs root: sudo make run" >&2
+    exit 1
+fi
+
+data=$(mktemp -d)
+service='' load='' agent='' log="$data/service.log"
+
+finish() {
+    trap '' INT TERM
+    trap - EXIT
+    for pid in $load $service $agent; do
+        kill -TERM "$pid" 2>/dev/null || true
+    done
+    for pid in $load $service $agent; do
+        wait "$pid" 2>/dev/null || true
+    done
+    rm -rf "$data"
+}
+trap finish EXIT
+trap 'exit 0' INT TERM
+
+TRACING_SERVICE_NAME=script-runner build/services/scriptd --data "$data" --quiet >"$log" 2>&1 &
+service=$!
+url=''
+for _ in $(seq 100); do
+    url=$(grep -o 'http://127.0.0.1:[0-9]*' "$log" | head -n 1) && break
+    if ! kill -0 "$service" 2>/dev/null; then
+        echo "make run: the sample service did not start:" >&2
+        cat "$log" >&2
+        exit 1
+    fi
+    sleep 0.1
+done
+echo "The sample service listens on $url and runs bash and python scripts that come over HTTP."
+echo "Send one of your own:  curl -d '{\"language\": \"bash\", \"script\": \"sleep 1\"}' $url/jobs"
+/usr/bin/python3 tests/services/load.py --url "$url" --seconds 3600 --rate 5 --quiet >"$data/load.log" 2>&1 &
+load=$!
+echo "The agent counts for ten seconds at a time and prints what it would export. Ctrl-C ends everything."
+echo
+build/probemeter run --exporter console &
+agent=$!
+wait "$agent"

@@ -1,0 +1,72 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# test.sh - run groups of tests and add up what they say
+#
+#   scripts/test.sh GROUP...      unit headers service e2e
+#
+# A test is a program that prints what it checks, closes with "N passed, N failed[, N skipped]" (cmocka programs close
+# in cmocka's own words) and exits 0 or 1. Every test runs, whatever the ones before it did. The last line adds up.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+passed=0 failed=0 skipped=0 failures=''
+started=$SECONDS
+
+# What a group consists of.
+tests_of() {
+    case $1 in
+    unit) ls build/unit/test_* | grep -v '\.d$' ;;
+    headers) echo tests/headers/run.sh ;;
+    service) echo tests/services/test_scriptd.py ;;
+    e2e) ls tests/e2e/test_*.py ;;
+    *) echo "test.sh: no group '$1': unit headers service e2e" >&2; return 1 ;;
+    esac
+}
+
+# The sum of the numbers that a pattern's group picks from the lines of a file; empty if there are none.
+sum_of() {
+    sed -nE "s/$1/\\1/p" "$2" | awk '{ n += $1 } END { if (NR) print n }'
+}
+
+run_one() {
+    local test=$1 output status begun=$SECONDS ok bad skip
+    local runner=()
+    case $test in *.py) runner=(/usr/bin/python3) ;; esac
+    output=$(mktemp)
+    "${runner[@]}" "./$test" </dev/null 2>&1 | tee "$output"
+    status=${PIPESTATUS[0]}
+    # The plain closing line, or else cmocka's.
+    ok=$(tail -n 1 "$output" | sed -nE 's/^([0-9]+) passed, [0-9]+ failed.*/\1/p')
+    bad=$(tail -n 1 "$output" | sed -nE 's/^[0-9]+ passed, ([0-9]+) failed.*/\1/p')
+    skip=$(tail -n 1 "$output" | sed -nE 's/.* failed, ([0-9]+) skipped$/\1/p')
+    if [ -z "$ok" ]; then
+        ok=$(sum_of '^\[  PASSED  \] ([0-9]+) test.*' "$output")
+        bad=$(sum_of '^\[  FAILED  \] ([0-9]+) test.*' "$output")
+        skip=$(sum_of '^\[  SKIPPED \] ([0-9]+) test.*' "$output")
+    fi
+    ok=${ok:-0} bad=${bad:-0} skip=${skip:-0}
+    if [ "$status" != 0 ] && [ "$bad" = 0 ]; then
+        echo "$test: exit code $status though no check failed"
+        bad=1
+    elif [ $((ok + bad + skip)) = 0 ]; then
+        echo "$test: checked nothing"
+        bad=1
+    fi
+    passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skip))
+    [ "$bad" = 0 ] || failures="$failures $test"
+    echo "--- $test: $((SECONDS - begun)) s"
+    rm -f "$output"
+}
+
+for group in "$@"; do
+    list=$(tests_of "$group") || exit 2
+    for test in $list; do
+        echo "--- $test"
+        run_one "$test"
+    done
+done
+echo "$((SECONDS - started)) s in all"
+[ -z "$failures" ] || echo "failed:$failures"
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ] && [ $passed != 0 ]

@@ -1,0 +1,174 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# tools.sh - unpack the receivers that the end-to-end tests export to under build/tools
+#
+#   scripts/tools.sh            bring what is missing; nothing to do and no network when all is there
+#   scripts/tools.sh --list     print what would be brought and from which suite
+#
+# The system stays as it is: no package is installed, no apt source is added, no daemon starts, and root is not
+# needed. Some of these packages exist in a newer suite than the machine's only, so apt runs with a state directory
+# of its own that lists those suites. The mirror is the one this machine's own apt sources name for Debian; what it
+# serves is verified with Debian's archive keyring.
+#
+# Result: build/tools/PACKAGE/ (the unpacked packages), build/tools/bin/ (links to the programs),
+# build/tools/python/ (the official OTLP messages as python modules, made by protoc).
+set -euo pipefail
+
+# package | suite | version at least | files that must be in it | why
+TABLE='
+victoria-metrics    | trixie             | 1.112 | usr/bin/victoria-metrics usr/bin/vmagent | takes OTLP, answers PromQL; vmagent hands OTLP on to Prometheus
+prometheus          | bookworm           | 2.42  | usr/bin/prometheus usr/bin/promtool      | the PromQL that dashboards really use
+opentelemetry-proto | bookworm-backports | 1.0   | usr/include/opentelemetry/proto          | the official message definitions
+'
+KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
+
+cd "$(dirname "$(realpath "$0")")/.."
+tools=$PWD/build/tools
+
+say() { printf 'tools: %s\n' "$*"; }
+die() { printf 'tools: %s\n' "$*" >&2; exit 1; }
+
+# rows - the table, trimmed, as "package|suite|version|files|why"
+rows() {
+	sed -n 's/ *| */|/g; s/^ *//; s/ *$//; /./p' <<<"$TABLE"
+}
+
+# complete PACKAGE_DIR FILE... - true when every file is there
+complete() {
+	local dir=$1 file
+	shift
+	for file; do
+		[[ -e $dir/$file ]] || return
+	done
+}
+
+missing() {
+	local package suite version files why
+	while IFS='|' read -r package suite version files why; do
+		# shellcheck disable=SC2086
+		complete "$tools/$package" $files || printf '%s|%s|%s|%s|%s\n' "$package" "$suite" "$version" "$files" "$why"
+	done < <(rows)
+}
+
+# mirrors - each address that this machine's apt sources name for its own release, whatever format they are in
+mirrors() {
+	local release
+	# shellcheck source=/dev/null
+	release=$(. /etc/os-release && echo "${VERSION_CODENAME:-bookworm}")
+	# apt's own variables, not the shell's.
+	# shellcheck disable=SC2016
+	apt-get indextargets --no-release-info --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
+		awk -v r="$release" '($1 == r || $1 ~ /^(stable|oldstable|bookworm|trixie)$/) && $2 == "main" && !seen[$3]++ { print $3 }'
+}
+
+# private_apt ARG... - apt-get with sources, lists and cache under $state
+private_apt() {
+	apt-get -qq -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$state/sources" \
+		-o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null \
+		-o Dir::State="$state" -o Dir::State::Lists="$state/lists" -o Dir::State::Status="$state/status" \
+		-o Dir::Cache="$state/cache" -o Acquire::Languages=none -o Acquire::PDiffs=false \
+		-o Acquire::Retries=3 "$@"
+}
+
+# use_mirror URI SUITE... - true when that mirror's lists of these suites could be had and verified
+use_mirror() {
+	local uri=$1 try
+	shift
+	printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: main\nSigned-By: %s\n' "$uri" "$*" "$KEYRING" \
+		>"$state/sources/mirror.sources"
+	for try in 1 2; do
+		# Without Error-Mode=any apt-get update is content with a suite that could not be had.
+		private_apt -o APT::Update::Error-Mode=any update >"$state/log" 2>&1 && return
+		sleep "$try"
+	done
+	return 1
+}
+
+# bring PACKAGE SUITE VERSION FILE... - download, verify, unpack aside, move into place
+bring() {
+	local package=$1 suite=$2 version=$3 deb got
+	shift 3
+
+	(cd "$state/debs" && private_apt download "$package/$suite") >"$state/log" 2>&1 ||
+		die "cannot download '$package' of '$suite': $(tail -1 "$state/log"). Remedy: see that the mirror in this machine's apt sources carries '$suite' main"
+	deb=$(ls "$state/debs/${package}_"*.deb)
+	got=$(dpkg-deb -f "$deb" Version)
+	dpkg --compare-versions "$got" ge "$version" ||
+		die "'$package' of '$suite' is $got here, at least $version is needed. Remedy: refresh the mirror"
+	rm -rf "${tools:?}/$package" "$tools/.$package"
+	mkdir -p "$tools/.$package"
+	dpkg-deb -x "$deb" "$tools/.$package"
+	complete "$tools/.$package" "$@" || die "'$package' $got does not hold all of: $*"
+	mv "$tools/.$package" "$tools/$package"
+	rm "$deb"
+	say "$package $got from $suite"
+}
+
+case ${1:-} in
+'') ;;
+--list)
+	rows | while IFS='|' read -r package suite version files why; do
+		printf '%-20s %-19s >= %-6s %s\n' "$package" "$suite" "$version" "$why"
+	done
+	exit 0 ;;
+-h|--help) sed -n '4,15s/^# \{0,1\}//p' "$0"; exit 0 ;;
+*) printf "tools: expected --list or no argument, not '%s'\n" "$1" >&2; exit 2 ;;
+esac
+
+modules=$tools/python/opentelemetry/proto/collector/metrics/v1/metrics_service_pb2.py
+[[ -n $(missing) || ! -e $modules ]] || exit 0
+
+for program in apt-get dpkg-deb flock; do
+	command -v $program >/dev/null || die "needs Debian's $program. Remedy: put victoria-metrics, vmagent and prometheus into $tools/bin by hand"
+done
+mkdir -p "$tools"
+exec 9>"$tools/.lock"
+flock 9
+
+todo=$(missing)
+if [[ -n $todo ]]; then
+	[[ -r $KEYRING ]] || die "$KEYRING is missing. Remedy: scripts/deps.sh test"
+
+	# Not under build/: apt as root downloads as user _apt, who may not be let into the work tree.
+	state=$(mktemp -d)
+	trap 'rm -rf "$state"' EXIT
+	chmod 755 "$state"
+	mkdir -p "$state"/{sources,lists/partial,cache/archives/partial,debs}
+	: >"$state/status"
+	((EUID != 0)) || chown _apt "$state/debs" 2>/dev/null || true
+
+	read -ra suites <<<"$(cut -d'|' -f2 <<<"$todo" | sort -u | xargs)"
+	say "bringing $(cut -d'|' -f1 <<<"$todo" | xargs) into ${tools#"$PWD"/}"
+	found=
+	for uri in $(mirrors); do
+		if use_mirror "$uri" "${suites[@]}"; then
+			found=$uri
+			break
+		fi
+	done
+	if [[ -z $found ]]; then
+		[[ ! -s $state/log ]] || sed 's/^/       /' "$state/log" >&2
+		die "no Debian mirror in this machine's apt sources serves ${suites[*]}. Remedy: name a full Debian mirror in /etc/apt/sources.list.d, see that 'apt-get update' works, run this again"
+	fi
+
+	while IFS='|' read -r package suite version files why; do
+		# shellcheck disable=SC2086
+		bring "$package" "$suite" "$version" $files
+	done <<<"$todo"
+fi
+
+mkdir -p "$tools/bin"
+while IFS='|' read -r package suite version files why; do
+	for file in $files; do
+		[[ $file != usr/bin/* ]] || ln -sfn "../$package/$file" "$tools/bin/${file##*/}"
+	done
+done < <(rows)
+
+command -v protoc >/dev/null || die "protoc is missing. Remedy: scripts/deps.sh build"
+rm -rf "$tools/.python"
+mkdir -p "$tools/.python"
+(cd "$tools/opentelemetry-proto/usr/include" &&
+	find opentelemetry -name '*.proto' -print0 | xargs -0 protoc --python_out="$tools/.python" -I.)
+rm -rf "$tools/python"
+mv "$tools/.python" "$tools/python"

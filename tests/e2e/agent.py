@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Runs build/probemeter, and the small service `fired` that it watches in tests."""
+import os
+import pathlib
+import re
+import subprocess
+import time
+
+import elf
+from process import BUILD, ROOT, Child, Failed, wait_until
+
+PROBEMETER = BUILD / "probemeter"
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+def clean_environment(**variables):
+    """What a service manager would give: nothing of the caller's but PATH, and @variables."""
+    environment = {"PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), "LC_ALL": "C.UTF-8"}
+    environment.update({name: str(value) for name, value in variables.items() if value is not None})
+    return environment
+
+
+class Agent(Child):
+    """`probemeter run` with exactly the environment variables given.
+
+        with Agent(directory, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp, OTEL_METRIC_EXPORT_INTERVAL=500) as agent:
+    """
+
+    def __init__(self, directory, *arguments, prefix=(), binary=PROBEMETER, **variables):
+        log = pathlib.Path(directory) / f"agent-{time.monotonic_ns()}.log"
+        super().__init__([*prefix, binary, "run", *arguments], log, env=clean_environment(**variables), cwd="/")
+
+    def wait_attached(self, pid, binary, timeout_s=20.0, times=1):
+        """Until this agent says that it attached to what @pid runs (for the @times-th time, where a file of the same
+        name was replaced), and the kernel has raised every semaphore there. @binary has the same descriptors.
+
+        The semaphores alone do not do: an agent that somebody else runs on this host raises them too.
+        """
+        path = os.readlink(f"/proc/{pid}/exe").removesuffix(" (deleted)")
+        image = elf.Elf(binary)
+
+        def attached():
+            said = [line for line in self.lines() if "attached:" in line and
+                    (f"'{path}'" in line or f"'{path} (deleted)'" in line)]
+            return len(said) >= times and elf.attached(pid, image)
+
+        self.wait_ready(f"attached to '{path}', pid {pid}", attached, timeout_s)
+
+    def loaded_bpf(self):
+        """How many BPF programs, maps and links the agent holds open."""
+        count = 0
+        for descriptor in pathlib.Path(f"/proc/{self.pid}/fd").iterdir():
+            try:
+                count += "bpf" in os.readlink(descriptor)
+            except OSError:
+                continue
+        return count
+
+    def warnings(self):
+        return [line for line in self.lines() if "warning" in line.lower() or "error" in line.lower()]
+
+
+def held_programs(pid):
+    """Ids of the BPF programs that process @pid holds open, directly or by a link."""
+    held = set()
+    try:
+        for info in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir():
+            held |= {int(found) for found in re.findall(r"^prog_id:\s*(\d+)$", info.read_text(), re.MULTILINE)}
+    except OSError:  # the process, or the descriptor, has gone
+        pass
+    return held
+
+
+def run_to_end(*arguments, prefix=(), binary=PROBEMETER, timeout_s=20.0, **variables):
+    """A command that ends by itself: (exit status, stdout lines, stderr lines)."""
+    try:
+        done = subprocess.run([*map(str, prefix), str(binary), *map(str, arguments)], stdin=subprocess.DEVNULL,
+                              capture_output=True, timeout=timeout_s, env=clean_environment(**variables), cwd="/",
+                              check=False)
+    except subprocess.TimeoutExpired:
+        raise Failed(f"probemeter {' '.join(map(str, arguments))} still runs after {timeout_s:g} s") from None
+
+    def lines(output):
+        return [line for line in output.decode(errors="replace").splitlines() if line]
+
+    return done.returncode, lines(done.stdout), lines(done.stderr)
+
+
+def build_fired(directory, name="fired"):
+    """Compile fired.c as a service's author would, and return the path."""
+    path = pathlib.Path(directory) / name
+    subprocess.run([os.environ.get("CC", "cc"), "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror",
+                    f"-I{ROOT}/include", str(HERE / "fired.c"), "-o", str(path)], check=True)
+    return path
+
+
+class Fired:
+    """A running `fired`: fire(n) makes n events, self.total is what it has fired so far."""
+
+    def __init__(self, binary, service, **variables):
+        self.binary = binary
+        self.service = service
+        self.total = 0
+        self.environment = clean_environment(OTEL_SERVICE_NAME=service, **variables)
+        self.process = None
+
+    def __enter__(self):
+        self.process = subprocess.Popen([str(self.binary)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        env=self.environment, cwd="/")
+        if self.process.stdout.readline() != "ready\n":
+            raise Failed(f"{self.binary} did not start")
+        return self
+
+    def __exit__(self, *exc):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait()
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def fire(self, count):
+        self.process.stdin.write(f"{count}\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise Failed(f"{self.binary} died: {self.process.wait()}")
+        self.total = int(answer)
+        return self.total
+
+
+def exported(requests, service):
+    """{(metric name, labels as a sorted tuple): value} of @service, the latest over @requests."""
+    latest = {}
+    for request in requests:
+        for point in request.points():
+            if point.service == service:
+                latest[point.name, tuple(sorted(point.labels.items()))] = point.value
+    return latest
+
+
+def totals(requests, service):
+    """Events of a Fired as exported: (counter over its labels, bare counter, histogram count)."""
+    latest = exported(requests, service)
+
+    def over(name):
+        values = [value for (metric, _), value in latest.items() if metric == name]
+        return sum(values) if values else None
+
+    return over("e2e.fired.total"), over("e2e.bare.total"), over("e2e.size")
+
+
+def wait_totals(server, fired, want, timeout_s=20.0):
+    """Wait until the latest exports show @want events of all three metrics; return what was seen last."""
+    seen = [None]
+
+    def there():
+        seen[0] = totals(server.requests, fired.service)
+        return seen[0] == (want, want, want)
+
+    try:
+        wait_until(f"{fired.service}: {want} events exported", there, timeout_s, every_s=0.1)
+    except Failed:
+        pass
+    return seen[0]

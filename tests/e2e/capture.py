@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""An OTLP/HTTP receiver that keeps every request as it came, and misbehaves on demand.
+
+    with capture.Server() as server:
+        ... agent with OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp ...
+        server.answer = capture.status(503)        # from now on
+        server.close_door()                        # connections are refused; open_door() ends that
+        server.requests[-1].message()              # strictly decoded
+
+A Tee hands each request on, byte for byte, to receivers behind it, and lets a test choose which ones.
+"""
+import http.server
+import socket
+import socketserver
+import threading
+import time
+
+import otlp
+from process import Failed, HTTPException, http as http_request, wait_until
+
+PROTOBUF = "application/x-protobuf"
+
+
+class Answer:
+    """What to send back: @body under @code, after @stall_s; @torn bytes are promised and not sent; @drop: nothing."""
+
+    def __init__(self, code=200, body=b"", content_type=PROTOBUF, headers=(), stall_s=0.0, torn=0, drop=False):
+        self.code = code
+        self.body = body
+        self.content_type = content_type
+        self.headers = dict(headers)
+        self.stall_s = stall_s
+        self.torn = torn
+        self.drop = drop
+
+
+OK = Answer()
+HTML_200 = Answer(200, b"<!DOCTYPE html><html><body>Welcome to the wrong port</body></html>", "text/html")
+HTML_404 = Answer(404, b"<!DOCTYPE html><html><body>404 page not found</body></html>", "text/html")
+GARBAGE = Answer(200, bytes(range(255, 0, -1)) * 4)
+TORN = Answer(200, b"\x0a", torn=4096)
+DROP = Answer(drop=True)
+
+
+def status(code, **headers):
+    """An error answer; header names have _ for -."""
+    return Answer(code, b"refused by the test", "text/plain", {k.replace("_", "-"): v for k, v in headers.items()})
+
+
+def stall(seconds):
+    return Answer(stall_s=seconds)
+
+
+def partial_success(rejected, message):
+    response = otlp.service.ExportMetricsServiceResponse()
+    response.partial_success.rejected_data_points = rejected
+    response.partial_success.error_message = message
+    return Answer(200, response.SerializeToString())
+
+
+class Request:
+    """One request as it came in: when, where, headers, raw body."""
+
+    def __init__(self, handler, body):
+        self.at_s = time.time()
+        self.method = handler.command
+        self.path = handler.path
+        self.headers = handler.headers
+        self.body = body
+        self._message = None
+
+    def message(self):
+        """The decoded request; raises otlp.Malformed."""
+        if self._message is None:
+            self._message = otlp.decode(self.body, self.headers.get("Content-Encoding", ""))
+        return self._message
+
+    def points(self):
+        return list(otlp.points(self.message()))
+
+    def time_ns(self):
+        """The latest time of any point: when its snapshot was taken."""
+        return max((p.point.time_unix_nano for p in self.points()), default=0)
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def do_POST(self):
+        length = int(self.headers.get("Content-Length", 0))
+        request = Request(self, self.rfile.read(length))
+        answer = self.server.owner.accept(request)
+        self._send(answer)
+
+    do_GET = do_PUT = do_POST
+
+    def _send(self, answer):
+        if answer.stall_s:
+            self.server.owner.stopping.wait(answer.stall_s)
+        if answer.drop:
+            self.close_connection = True
+            return
+        try:
+            self.send_response(answer.code)
+            self.send_header("Content-Type", answer.content_type)
+            self.send_header("Content-Length", str(len(answer.body) + answer.torn))
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(answer.body)
+            self.wfile.flush()
+        except OSError:  # the client has given up, as it may
+            self.close_connection = True
+        if answer.torn:
+            self.close_connection = True
+
+    def log_message(self, *args):
+        pass
+
+
+class _Listener(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, owner, port):
+        self.owner = owner
+        self._connections = set()
+        super().__init__(("127.0.0.1", port), _Handler, bind_and_activate=False)
+        # So that the place can be held, not listening, while the door is closed.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self.server_bind()
+        self.server_activate()
+
+    def process_request(self, request, client_address):
+        self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request):
+        self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def cut_connections(self):
+        for connection in list(self._connections):
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def handle_error(self, request, client_address):
+        pass  # a client that goes away in the middle is what some tests want
+
+
+class Server:
+    """A receiver of one's own on loopback; self.otlp is its base endpoint."""
+
+    def __init__(self, answer=OK):
+        self.answer = answer
+        self.answers = []  # consumed first, one per request
+        self.requests = []
+        self.stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._listener = None
+        self._thread = None
+        self._place = socket.socket()
+        self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._place.bind(("127.0.0.1", 0))
+        self.port = self._place.getsockname()[1]
+        self.otlp = f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self):
+        self.open_door()
+        return self
+
+    def __exit__(self, *exc):
+        self.stopping.set()
+        self.close_door()
+        self._place.close()
+
+    def open_door(self):
+        if self._listener:
+            return
+        self._listener = _Listener(self, self.port)
+        self._thread = threading.Thread(target=self._listener.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+
+    def close_door(self):
+        """From now on connections are refused, and those that are open are cut."""
+        if not self._listener:
+            return
+        self._listener.shutdown()
+        self._listener.cut_connections()
+        self._listener.server_close()
+        self._thread.join()
+        self._listener = None
+
+    def accept(self, request):
+        with self._lock:
+            self.requests.append(request)
+            return self.answers.pop(0) if self.answers else self.answer
+
+    def count(self):
+        return len(self.requests)
+
+    def wait_requests(self, count, timeout_s=20.0):
+        """Wait until @count more requests have come; return those."""
+        start = self.count()
+        wait_until(f"{count} more OTLP requests", lambda: self.count() >= start + count, timeout_s)
+        return self.requests[start:]
+
+    def wait_snapshot_after(self, at_ns, timeout_s=20.0):
+        """Wait for a request whose snapshot was taken after @at_ns, and return it."""
+        def newest():
+            return next((r for r in reversed(self.requests) if r.time_ns() > at_ns), None)
+
+        return wait_until("an export of a snapshot taken after this point", newest, timeout_s)
+
+
+class Tee(Server):
+    """Hands requests on to every endpoint of @behind while self.pass_if(request) is true.
+
+    The bytes and headers are the sender's own. A request that is held back is answered 200, as if a collector had
+    taken and lost it; cumulative totals survive that. What was handed on is in self.passed.
+
+    Queries that sum over everything need a receiver that holds nothing else. So services of this host that no test
+    started (their name does not begin with @ours) are cut out of a request, if there are any; then, and only then,
+    the bytes are not the sender's. Their names are in self.strangers.
+    """
+
+    def __init__(self, behind, ours=""):
+        super().__init__()
+        self.behind = list(behind)
+        self.ours = ours
+        self.strangers = set()
+        self.passed = []
+        self.errors = []
+        self.pass_if = lambda request: True
+
+    def accept(self, request):
+        answer = super().accept(request)
+        try:
+            if answer is OK and self.pass_if(request):
+                for endpoint in self.behind:
+                    self._hand_on(request, endpoint)
+                self.passed.append(request)
+        except (OSError, HTTPException, Failed) as error:
+            self.errors.append(f"{type(error).__name__}: {error}")
+        return answer
+
+    def _only_ours(self, request):
+        """(body, headers) of @request without strangers."""
+        headers = {name.title(): value for name, value in request.headers.items()
+                   if name.lower() in ("content-type", "content-encoding", "user-agent")}
+        kept = [resource for resource in request.message().resource_metrics
+                if otlp.attributes(resource.resource.attributes).get("service.name", "").startswith(self.ours)]
+        if len(kept) == len(request.message().resource_metrics):
+            return request.body, headers
+        self.strangers |= {p.service for p in request.points() if not p.service.startswith(self.ours)}
+        headers.pop("Content-Encoding", None)
+        return otlp.service.ExportMetricsServiceRequest(resource_metrics=kept).SerializeToString(), headers
+
+    def _hand_on(self, request, endpoint):
+        body, headers = self._only_ours(request)
+        code, body = http_request(endpoint + request.path, data=body, headers=headers)
+        if code not in (200, 204):
+            raise Failed(f"{endpoint} answered {code}: {body[:200]!r}")

@@ -1,0 +1,54 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""README's example, as it stands: compiled by both compilers without a warning, run, and counted by an agent."""
+import contextlib
+import re
+import subprocess
+
+from agent import Agent, clean_environment, exported
+from capture import Server
+from checks import Checks
+from process import ROOT, Failed, scratch, wait_until
+
+EVENTS = 300  # the example's own loop
+
+
+def example():
+    return re.search(r"```c\n(#include.*?)```", (ROOT / "README.md").read_text(), re.S).group(1)
+
+
+def compile_with(compiler, source, binary):
+    return subprocess.run([compiler, "-O2", "-Wall", "-Wextra", "-Werror", f"-I{ROOT}/include", str(source), "-o", str(binary)],
+                          capture_output=True, text=True, check=False)
+
+
+def main():
+    checks = Checks("readme")
+    with scratch("readme") as directory:
+        source = directory / "orders.c"
+        source.write_text(example())
+        for compiler in ("clang", "gcc"):
+            done = compile_with(compiler, source, directory / "orders")
+            checks.ok(f"{compiler} compiles README's example without a warning", done.returncode == 0, done.stderr)
+        with checks.run("the example is counted"), Server() as server, \
+                Agent(directory, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp, OTEL_METRIC_EXPORT_INTERVAL=500) as agent:
+            # First seen and attached by the agent, then run from its first event.
+            with subprocess.Popen([directory / "orders"], env=clean_environment(OTEL_SERVICE_NAME="first")) as first:
+                agent.wait_attached(first.pid, directory / "orders")
+                done = subprocess.run([directory / "orders"], env=clean_environment(OTEL_SERVICE_NAME="shop"), check=False)
+                first.kill()
+            checks.equal("it ends well", done.returncode, 0)
+            want = {
+                ("orders.placed.total", (("region", "eu"), ("tier", "gold"))): EVENTS // 10,
+                ("orders.placed.total", (("region", "eu"), ("tier", "standard"))): EVENTS - EVENTS // 10,
+                ("orders.latency", (("region", "eu"),)): EVENTS,
+                ("orders.open", (("region", "eu"),)): 0,
+            }
+            with contextlib.suppress(Failed):
+                wait_until("the last events are exported", lambda: exported(server.requests, "shop") == want, 10)
+            checks.equal("what is exported", exported(server.requests, "shop"), want)
+    checks.exit()
+
+
+if __name__ == "__main__":
+    main()
