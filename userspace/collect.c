@@ -28,13 +28,13 @@ struct collector {
 	uint64_t metric_start_unix_ns[PM_MAX_METRICS];
 	struct snapshot snapshot;
 	struct ledger ledger;
-	struct cell *self_cell;
 	/* The samples of one collection; room is kept. */
 	struct sample *sample;
 	size_t count, room;
 };
 
-struct collector *collector_new(const struct kernel *kernel, struct metrics *metrics, struct services *services)
+struct collector *collector_new(const struct kernel *kernel, struct metrics *metrics, struct services *services,
+				const struct resource *agent)
 {
 	struct collector *collector = calloc(1, sizeof(*collector));
 
@@ -45,9 +45,8 @@ struct collector *collector_new(const struct kernel *kernel, struct metrics *met
 	collector->owners = owners_new(services);
 	collector->names = names_new();
 	collector->seen = seen_new();
-	collector->self_cell = calloc(SELF_SAMPLES, sizeof(*collector->self_cell));
-	if (!collector->owners || !collector->names || !collector->seen || !collector->self_cell ||
-	    services_agent(services, &collector->agent)) {
+	collector->agent = agent;
+	if (!collector->owners || !collector->names || !collector->seen) {
 		collector_free(collector);
 		return NULL;
 	}
@@ -63,7 +62,6 @@ void collector_free(struct collector *collector)
 	seen_free(collector->seen);
 	snapshot_free(&collector->snapshot);
 	ledger_free(&collector->ledger);
-	free(collector->self_cell);
 	free(collector->sample);
 	free(collector);
 }
@@ -179,19 +177,12 @@ static int kernel_samples(struct collector *collector)
 	return 0;
 }
 
-/* Is some process before this one in the list the same memory under another pid? Only a child can be. */
+/* Is this a child that still runs in its parent's memory: vfork before exec, CLONE_VM? */
 static bool shares_memory(const struct discovery *discovery, const struct process *process)
 {
-	size_t i;
+	const struct process *parent = discover_find(discovery, process->parent);
 
-	for (i = 0; i < discovery->count; i++) {
-		const struct process *other = &discovery->process[i];
-
-		if (other->pid == process->parent && other->mapping_count && other->loaded_count == process->loaded_count &&
-		    level_same_memory(other->pid, process->pid))
-			return true;
-	}
-	return false;
+	return parent && parent->loaded_count == process->loaded_count && level_same_memory(parent->pid, process->pid);
 }
 
 static int level_samples(struct collector *collector, const struct process *process, const struct loaded *loaded,
@@ -280,6 +271,7 @@ int collector_points(struct collector *collector, const struct discovery *discov
 	const struct merge_rule rule = { .time_unix_ns = now_unix_ns };
 	struct points points;
 	struct sample *sample;
+	size_t own;
 	int err;
 
 	if (!collector->agent_start_unix_ns)
@@ -302,14 +294,17 @@ int collector_points(struct collector *collector, const struct discovery *discov
 	self->services = collector->snapshot.service_count;
 	self->series = collector->snapshot.series_count;
 	self->cells = collector->snapshot.cell_count;
-	sample = reserve(collector, seen_count(collector->seen) + SELF_SAMPLES);
+	own = self_count(collector->metrics, collector->snapshot.drop);
+	sample = reserve(collector, seen_count(collector->seen) + own);
 	if (!sample)
 		return -ENOMEM;
 	seen_samples(collector->seen, sample);
-	collector->count += seen_count(collector->seen);
-	collector->count += self_samples(self, collector->metrics, collector->snapshot.drop, collector->agent,
-					 collector->agent_start_unix_ns, collector->self_cell,
-					 collector->sample + collector->count);
+	sample += seen_count(collector->seen);
+	err = self_samples(self, collector->metrics, collector->snapshot.drop, collector->agent,
+			   collector->agent_start_unix_ns, arena, sample);
+	if (err)
+		return err;
+	collector->count += seen_count(collector->seen) + own;
 	err = merge_fold(collector->sample, collector->count, &rule, arena, &points);
 	if (!err)
 		err = seen_update(collector->seen, &points);

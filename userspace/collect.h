@@ -13,7 +13,9 @@
 
 struct collector;
 
-struct collector *collector_new(const struct kernel *kernel, struct metrics *metrics, struct services *services);
+/* @agent: the resource of the agent's own metrics. */
+struct collector *collector_new(const struct kernel *kernel, struct metrics *metrics, struct services *services,
+				const struct resource *agent);
 void collector_free(struct collector *collector);
 
 /* When this metric was first attached: the start of its streams. Call before attaching. */

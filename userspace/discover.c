@@ -310,6 +310,13 @@ static int by_pid(const void *a, const void *b)
 	return ((const struct process *)a)->pid - ((const struct process *)b)->pid;
 }
 
+struct process *discover_find(const struct discovery *discovery, pid_t pid)
+{
+	const struct process wanted = { .pid = pid };
+
+	return discovery->count ? bsearch(&wanted, discovery->process, discovery->count, sizeof(wanted), by_pid) : NULL;
+}
+
 /* Objects that nobody maps: forgotten when their file is deleted, or, if they have nothing to attach to, after a while.
  * A file with descriptors that still exists stays attached, so that its next process counts from its first event. */
 static void objects_prune(struct discovery *discovery, const struct discover_events *events)
@@ -348,8 +355,7 @@ int discover_sweep(struct discovery *discovery, const struct discover_events *ev
 		process.pid = atoi(entry->d_name);
 		if (process.pid == getpid() || discover_start(process.pid, &process.start_ticks, &process.parent))
 			continue;
-		old = discovery->count ? bsearch(&process, discovery->process, discovery->count, sizeof(process), by_pid) :
-					 NULL;
+		old = discover_find(discovery, process.pid);
 		if (old && old->start_ticks != process.start_ticks)
 			old = NULL;
 		err = process_read(discovery, events, old, &process);

@@ -72,6 +72,10 @@ struct discover_events {
  * Return: 0, -ENOMEM, or -errno if /proc cannot be read.
  */
 int discover_sweep(struct discovery *discovery, const struct discover_events *events);
+
+/* By pid, NULL if it is not there. */
+struct process *discover_find(const struct discovery *discovery, pid_t pid);
+
 void discover_free(struct discovery *discovery, const struct discover_events *events);
 
 /* The facts of a living process, as its /proc entries have them; strings live in @arena. -ESRCH if it is gone. */

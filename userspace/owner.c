@@ -99,12 +99,9 @@ static struct process *first_process(const struct discovery *discovery, const st
 {
 	/* /proc has ticks where the kernel has ns: cut the same way. */
 	uint64_t ticks = service->start_ns / (1000000000ull / (uint64_t)sysconf(_SC_CLK_TCK));
-	size_t i;
+	struct process *process = discover_find(discovery, (pid_t)service->tgid);
 
-	for (i = 0; i < discovery->count; i++)
-		if ((uint32_t)discovery->process[i].pid == service->tgid && discovery->process[i].start_ticks == ticks)
-			return &discovery->process[i];
-	return NULL;
+	return process && process->start_ticks == ticks ? process : NULL;
 }
 
 static const struct object *executable_of(const struct discovery *discovery, const struct pm_service_key *key)

@@ -255,6 +255,7 @@ static int start(struct agent *agent)
 	const struct kernel_limits limits = kernel_limits_default();
 	unsigned exporters = options_exporters(agent->options);
 	struct trial_result trial[ATTACH_WAYS];
+	const struct resource *own;
 	char missing[256];
 	int err;
 
@@ -276,8 +277,10 @@ static int start(struct agent *agent)
 	agent->metrics = metrics_new();
 	agent->services = services_new(agent->options->default_service);
 	agent->arena = arena_new();
-	if (agent->metrics && agent->services)
-		agent->collector = collector_new(&agent->kernel, agent->metrics, agent->services);
+	if (agent->metrics && agent->services &&
+	    !services_agent(agent->services, agent->options->service_name, agent->options->resource.pair,
+			    agent->options->resource.count, &own))
+		agent->collector = collector_new(&agent->kernel, agent->metrics, agent->services, own);
 	if (exporters & EXPORTER_CONSOLE)
 		agent->console = console_new(stdout);
 	if (exporters & EXPORTER_OTLP)

@@ -6,6 +6,7 @@
  */
 #include "self.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "drops.h"
@@ -53,45 +54,65 @@ static const struct metric dropped = {
 	.label = { "reason", "metric" },
 };
 
-size_t self_samples(const struct self *self, const struct metrics *metrics, const uint64_t *drop,
-		    const struct resource *resource, uint64_t start_unix_ns, struct cell *cells, struct sample *ret)
+#define PLAIN (sizeof(plain) / sizeof(plain[0]))
+#define RESULTS 2
+
+static bool was_dropped(const uint64_t *drop, uint32_t metric, size_t reason)
+{
+	return drop[PM_DROP_INDEX(metric, reason)] && drop_reasons[reason].name;
+}
+
+size_t self_count(const struct metrics *metrics, const uint64_t *drop)
+{
+	size_t count = PLAIN + RESULTS, i;
+	uint32_t metric;
+
+	for (metric = 0; metrics_get(metrics, metric); metric++)
+		for (i = 0; i < PM_DROP_REASONS; i++)
+			count += was_dropped(drop, metric, i);
+	return count;
+}
+
+int self_samples(const struct self *self, const struct metrics *metrics, const uint64_t *drop,
+		 const struct resource *resource, uint64_t start_unix_ns, struct arena *arena, struct sample *ret)
 {
 	const struct {
 		const char *result;
 		uint64_t count;
-	} results[] = { { "delivered", self->exports_delivered }, { "failed", self->exports_failed } };
-	size_t count = 0, i;
+	} results[RESULTS] = { { "delivered", self->exports_delivered }, { "failed", self->exports_failed } };
+	size_t total = self_count(metrics, drop), count = 0, i;
+	struct cell *cell = arena_array(arena, total, sizeof(*cell));
 	uint32_t metric;
 
-	for (i = 0; i < sizeof(plain) / sizeof(plain[0]); i++, count++) {
+	if (!cell)
+		return -ENOMEM;
+	for (i = 0; i < PLAIN; i++, count++) {
 		uint64_t value;
 
 		memcpy(&value, (const char *)self + plain[i].offset, sizeof(value));
-		cells[count] = (struct cell){ .count = 1, .sum = value };
+		cell[count].sum = value;
 		ret[count] = (struct sample){ .metric = &plain[i].metric, .level = value };
 	}
-	for (i = 0; i < 2; i++, count++) {
-		cells[count] = (struct cell){ .count = 1, .sum = results[i].count };
+	for (i = 0; i < RESULTS; i++, count++) {
+		cell[count].sum = results[i].count;
 		ret[count] = (struct sample){ .metric = &exports, .value = { results[i].result } };
 	}
 	for (metric = 0; metrics_get(metrics, metric); metric++)
 		for (i = 0; i < PM_DROP_REASONS; i++) {
-			uint64_t value = drop[PM_DROP_INDEX(metric, i)];
-
-			if (!value || !drop_reasons[i].name)
+			if (!was_dropped(drop, metric, i))
 				continue;
-			cells[count] = (struct cell){ .count = 1, .sum = value };
-			ret[count] = (struct sample){
+			cell[count].sum = drop[PM_DROP_INDEX(metric, i)];
+			ret[count++] = (struct sample){
 				.metric = &dropped,
 				.value = { drop_reasons[i].name, metrics_get(metrics, metric)->name },
 			};
-			count++;
 		}
 	for (i = 0; i < count; i++) {
+		cell[i].count = 1;
 		ret[i].resource = resource;
 		ret[i].start_unix_ns = start_unix_ns;
-		ret[i].cell = &cells[i];
+		ret[i].cell = &cell[i];
 		ret[i].cell_count = 1;
 	}
-	return count;
+	return 0;
 }

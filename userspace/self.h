@@ -18,15 +18,16 @@ struct self {
 
 /**
  * self_samples - the agent's metrics as samples
- * @drop:   the kernel's drop counters, PM_DROP_INDEX()
- * @room:   at least SELF_SAMPLES(metrics) of them at @ret
- * @cells:  as many cells, which the samples point to
+ * @drop:  the kernel's drop counters, PM_DROP_INDEX()
+ * @arena: owns the cells that the samples point to
+ * @ret:   room for self_count() of them
  *
- * Return: number of samples written.
+ * Return: 0 or -ENOMEM.
  */
-size_t self_samples(const struct self *self, const struct metrics *metrics, const uint64_t *drop,
-		    const struct resource *resource, uint64_t start_unix_ns, struct cell *cells, struct sample *ret);
+int self_samples(const struct self *self, const struct metrics *metrics, const uint64_t *drop,
+		 const struct resource *resource, uint64_t start_unix_ns, struct arena *arena, struct sample *ret);
 
-#define SELF_SAMPLES (16 + PM_MAX_METRICS * PM_DROP_REASONS)
+/* How many samples that makes. */
+size_t self_count(const struct metrics *metrics, const uint64_t *drop);
 
 #endif

@@ -159,7 +159,7 @@ static void instance_id(const struct services *services, const char *name, char 
 
 #define OWN_ATTRIBUTES 16
 
-static int complete(struct services *services, struct arena *scratch, struct attribute *given, size_t given_count,
+static int complete(struct services *services, struct arena *scratch, const struct attribute *given, size_t given_count,
 		    const char *name, const struct resource **ret)
 {
 	struct attribute *list = arena_alloc(scratch, (given_count + OWN_ATTRIBUTES) * sizeof(*list), sizeof(void *));
@@ -244,11 +244,14 @@ out:
 	return err;
 }
 
-int services_agent(struct services *services, const struct resource **ret)
+int services_agent(struct services *services, const char *name, const struct attribute *given, size_t given_count,
+		   const struct resource **ret)
 {
-	struct service_facts facts = { .otel_service_name = "probemeter" };
+	struct arena *scratch = arena_new();
+	int err = scratch ? complete(services, scratch, given, given_count, name ? name : "probemeter", ret) : -ENOMEM;
 
-	return services_resource(services, &facts, ret);
+	arena_free(scratch);
+	return err;
 }
 
 int service_unit(const char *cgroup, char *ret, size_t size)

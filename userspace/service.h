@@ -33,8 +33,9 @@ void services_free(struct services *services);
  */
 int services_resource(struct services *services, const struct service_facts *facts, const struct resource **ret);
 
-/* The agent's own resource. */
-int services_agent(struct services *services, const struct resource **ret);
+/* The agent's own resource: @name NULL is "probemeter"; @given are further attributes. */
+int services_agent(struct services *services, const char *name, const struct attribute *given, size_t given_count,
+		   const struct resource **ret);
 
 /* service.name of a resource. */
 const char *service_name(const struct resource *resource);
