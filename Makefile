@@ -98,7 +98,7 @@ $(B)/services/%: tests/services/%.cc $(HEADERS) Makefile
 
 # --- unit tests: everything but main() under sanitizers, one program per module
 
-UNIT_FLAGS := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+UNIT_FLAGS := -O1 -g -DPROBEMETER_DEBUG -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
 UNIT_OBJECTS := $(patsubst userspace/%.c,$(B)/unit/%.o,$(filter-out userspace/main.c,$(AGENT_SOURCES))) $(B)/unit/otlp.pb-c.o
 

@@ -16,12 +16,15 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "utf8.h"
 
+/* Per file. What was read counts, good or not: places may all point to the same bytes. */
 #define MAX_DESCRIPTORS 4096
 #define MAX_NOTE_BYTES (4u << 20)
-#define MAX_TEXT_BYTES 16384
+#define MAX_TEXTS_BYTES (4u << 20)
+#define MAX_TEXT_BYTES 16384 /* of one metric */
 #define MAX_PROBLEMS 16
 #define MAX_PROGRAM_HEADERS 512
 #define STRINGS_BEFORE_LABELS 4
@@ -31,6 +34,10 @@ struct reader {
 	struct arena *arena;
 	struct descriptors result;
 	size_t capacity;
+	uint64_t file_size;
+	size_t tried; /* descriptors looked at */
+	uint64_t note_bytes, text_bytes; /* looked at */
+	uint32_t text_labels; /* strings behind the description in the last text read */
 };
 
 /* One tagged field: payload and the virtual address it stands at. */
@@ -54,7 +61,9 @@ static __attribute__((format(printf, 2, 3))) void problem(struct reader *reader,
 	va_start(args, format);
 	(void)vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	result->problem[result->problem_count++] = arena_strdup(reader->arena, text);
+	result->problem[result->problem_count] = arena_strdup(reader->arena, text);
+	if (result->problem[result->problem_count])
+		result->problem_count++;
 }
 
 static uint16_t read16(const uint8_t *at)
@@ -114,6 +123,9 @@ static int text_read(struct reader *reader, const struct field *field, struct me
 
 	if (!size || size > MAX_TEXT_BYTES)
 		return -EINVAL;
+	reader->text_bytes += size;
+	if (reader->text_bytes > MAX_TEXTS_BYTES)
+		return -EFBIG;
 	at = bytes_at(reader, place(field, 0), size);
 	if (!at || at[size - 1])
 		return -EINVAL;
@@ -131,7 +143,10 @@ static int text_read(struct reader *reader, const struct field *field, struct me
 		(void)utf8_clean(at, length, copy, room);
 		*to[seen] = copy;
 	}
-	return seen == STRINGS_BEFORE_LABELS + ret->label_count ? 0 : -EINVAL;
+	if (seen < STRINGS_BEFORE_LABELS)
+		return -EINVAL;
+	reader->text_labels = seen - STRINGS_BEFORE_LABELS;
+	return 0;
 }
 
 static int bounds_read(struct reader *reader, const struct field *field, struct metric *ret)
@@ -202,7 +217,9 @@ static int field_apply(struct reader *reader, const struct field *field, struct 
 static void descriptor_read(struct reader *reader, const uint8_t *at, uint32_t size, uint64_t address)
 {
 	struct descriptor *table = reader->result.descriptor, fresh = { 0 };
-	size_t number = reader->result.count;
+	size_t number = reader->tried;
+	uint32_t seen = 0; /* a bit per known tag */
+	int err;
 	const uint8_t *start = at, *end = at + size;
 
 	while (at < end) {
@@ -224,20 +241,37 @@ static void descriptor_read(struct reader *reader, const uint8_t *at, uint32_t s
 				tag_size[field.tag]);
 			return;
 		}
-		if (field_apply(reader, &field, &fresh)) {
+		if (field.tag < sizeof(tag_size) / sizeof(tag_size[0])) {
+			if (seen & 1u << field.tag) {
+				problem(reader, "descriptor %zu: field %u is there twice", number, field.tag);
+				return;
+			}
+			seen |= 1u << field.tag;
+		}
+		err = field_apply(reader, &field, &fresh);
+		if (err == -EFBIG) {
+			problem(reader, "descriptor %zu: more than %u bytes of text in one file", number, MAX_TEXTS_BYTES);
+			return;
+		}
+		if (err) {
 			problem(reader, "descriptor %zu: field %u points outside of the file or holds no valid value", number,
 				field.tag);
 			return;
 		}
 		at += 4 + ((field.size + 3u) & ~3u);
 	}
-	if (!fresh.metric.name || !*fresh.metric.name || !fresh.noted || !fresh.semaphore || !fresh.metric.kind ||
-	    fresh.metric.kind > PROBEMETER_KIND_HISTOGRAM) {
+	if (!fresh.metric.name || !*fresh.metric.name || !fresh.noted || !fresh.semaphore || !fresh.metric.kind) {
 		problem(reader, "descriptor %zu is incomplete: name, kind, site and semaphore are needed", number);
 		return;
 	}
-	if (reader->result.count == MAX_DESCRIPTORS) {
-		problem(reader, "more than %d descriptors, the rest is skipped", MAX_DESCRIPTORS);
+	if (fresh.metric.kind > PROBEMETER_KIND_HISTOGRAM) {
+		problem(reader, "'%s' is of kind %u, which this agent does not know", fresh.metric.name, fresh.metric.kind);
+		return;
+	}
+	/* Only now, as fields come in any order. */
+	if (fresh.metric.label_count != reader->text_labels) {
+		problem(reader, "'%s' has %u labels, but the names of %u", fresh.metric.name, fresh.metric.label_count,
+			reader->text_labels);
 		return;
 	}
 	if (reader->result.count == reader->capacity) {
@@ -263,11 +297,12 @@ static void notes_read(struct reader *reader, const GElf_Phdr *segment)
 
 	if (segment->p_align > 4)
 		return; /* ours are 4-aligned; 8-aligned ones are the linker's own properties */
-	if (size > MAX_NOTE_BYTES) {
-		problem(reader, "a note segment of %llu bytes is too large (at most %u), skipped", (unsigned long long)size,
-			MAX_NOTE_BYTES);
+	if (size > MAX_NOTE_BYTES - reader->note_bytes) {
+		problem(reader, "a note segment of %llu bytes is too large (at most %u in one file), skipped",
+			(unsigned long long)size, MAX_NOTE_BYTES);
 		return;
 	}
+	reader->note_bytes += size;
 	data = elf_getdata_rawchunk(reader->elf, (int64_t)segment->p_offset, size, ELF_T_BYTE);
 	if (!data || data->d_size != size) {
 		problem(reader, "a note segment lies outside of the file");
@@ -285,42 +320,64 @@ static void notes_read(struct reader *reader, const GElf_Phdr *segment)
 			return;
 		}
 		if (read32(at + 8) == PROBEMETER_NOTE_TYPE && name_size == sizeof(PROBEMETER_NOTE_OWNER) &&
-		    !memcmp(at + 12, PROBEMETER_NOTE_OWNER, name_size))
+		    !memcmp(at + 12, PROBEMETER_NOTE_OWNER, name_size)) {
+			if (reader->tried == MAX_DESCRIPTORS) {
+				problem(reader, "more than %d descriptors, the rest is skipped", MAX_DESCRIPTORS);
+				return;
+			}
 			descriptor_read(reader, at + 12 + name_room, (uint32_t)desc_size,
 					segment->p_vaddr + (uint64_t)(at - bytes) + 12 + name_room);
+			reader->tried++;
+		}
 		if (desc_room > left - name_room)
 			return;
 		at += 12 + name_room + desc_room;
 	}
 }
 
+/* A loaded segment, as far as the file holds it. */
+static void segment_add(struct reader *reader, const GElf_Phdr *segment)
+{
+	struct segment *to = &reader->result.segment[reader->result.segment_count];
+
+	if (reader->result.segment_count == DESCRIPTORS_SEGMENTS || segment->p_offset >= reader->file_size)
+		return;
+	*to = (struct segment){
+		.address = segment->p_vaddr,
+		.offset = segment->p_offset,
+		.file_size = segment->p_filesz,
+		.memory_size = segment->p_memsz,
+		.executable = segment->p_flags & PF_X,
+	};
+	if (to->file_size > reader->file_size - to->offset)
+		to->file_size = reader->file_size - to->offset;
+	reader->result.segment_count++;
+}
+
 int descriptors_read(int fd, struct arena *arena, struct descriptors *ret)
 {
+	const int native = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB;
 	struct reader reader = { .arena = arena };
 	size_t count = 0, i;
 	GElf_Ehdr header;
 	GElf_Phdr segment;
 	int err = -ENOEXEC;
+	struct stat st;
 
-	if (elf_version(EV_CURRENT) == EV_NONE)
+	if (elf_version(EV_CURRENT) == EV_NONE || fstat(fd, &st))
 		return -EIO;
+	reader.file_size = (uint64_t)st.st_size;
 	reader.elf = elf_begin(fd, ELF_C_READ, NULL);
 	if (!reader.elf)
 		return -EIO;
 	if (elf_kind(reader.elf) != ELF_K_ELF || gelf_getclass(reader.elf) != ELFCLASS64 ||
-	    !gelf_getehdr(reader.elf, &header) || elf_getphdrnum(reader.elf, &count))
+	    !gelf_getehdr(reader.elf, &header) || header.e_ident[EI_DATA] != native || elf_getphdrnum(reader.elf, &count))
 		goto out;
 	if (count > MAX_PROGRAM_HEADERS)
 		count = MAX_PROGRAM_HEADERS;
-	for (i = 0; i < count && reader.result.segment_count < DESCRIPTORS_SEGMENTS; i++)
+	for (i = 0; i < count; i++)
 		if (gelf_getphdr(reader.elf, (int)i, &segment) && segment.p_type == PT_LOAD)
-			reader.result.segment[reader.result.segment_count++] = (struct segment){
-				.address = segment.p_vaddr,
-				.offset = segment.p_offset,
-				.file_size = segment.p_filesz,
-				.memory_size = segment.p_memsz,
-				.executable = segment.p_flags & PF_X,
-			};
+			segment_add(&reader, &segment);
 	for (i = 0; i < count; i++)
 		if (gelf_getphdr(reader.elf, (int)i, &segment) && segment.p_type == PT_NOTE)
 			notes_read(&reader, &segment);

@@ -283,7 +283,9 @@ static int process_read(struct discovery *discovery, const struct discover_event
 		if (!known) {
 			known = before ? mapping_find(before, device, inode) : NULL;
 			fresh = (struct mapping){ device, inode, NULL };
-			fresh.object = known ? known->object :
+			/* What could not be opened is tried again: an exec may have come between maps and map_files. */
+			fresh.object = known && known->object ?
+					       known->object :
 					       object_get(discovery, events, process->pid, start, end, name);
 			err = append(&process->mapping, &process->mapping_count, sizeof(fresh), &fresh);
 			known = &fresh;
@@ -429,6 +431,9 @@ int discover_facts(const struct process *process, struct arena *arena, struct se
 	length = readlink(path, target, sizeof(target) - 1);
 	if (length > 0) {
 		target[length] = '\0';
+		/* The kernel's remark on a file that was replaced is no part of the name. */
+		if (length > 10 && !strcmp(target + length - 10, " (deleted)"))
+			target[length - 10] = '\0';
 		facts.executable = arena_strdup(arena, target);
 	}
 	(void)snprintf(path, sizeof(path), "/proc/%d/cgroup", process->pid);

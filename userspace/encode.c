@@ -17,10 +17,12 @@
 
 #include "arena.h"
 #include "otlp.pb-c.h"
-#include "version.h"
+#include <probemeter/version.h>
 
-_Static_assert((int)TEMPORALITY_DELTA == OTLP__AGGREGATION_TEMPORALITY__AGGREGATION_TEMPORALITY_DELTA, "OTLP");
-_Static_assert((int)TEMPORALITY_CUMULATIVE == OTLP__AGGREGATION_TEMPORALITY__AGGREGATION_TEMPORALITY_CUMULATIVE, "OTLP");
+/* An enum temporality goes on the wire as it is. */
+#define OTLP_TEMPORALITY(name) ((int)OTLP__AGGREGATION_TEMPORALITY__AGGREGATION_TEMPORALITY_##name)
+_Static_assert((int)TEMPORALITY_DELTA == OTLP_TEMPORALITY(DELTA), "OTLP's numbers");
+_Static_assert((int)TEMPORALITY_CUMULATIVE == OTLP_TEMPORALITY(CUMULATIVE), "OTLP's numbers");
 
 struct span {
 	const struct point *point;

@@ -19,7 +19,7 @@
 #include <time.h>
 
 #include "options.h"
-#include "version.h"
+#include <probemeter/version.h>
 
 struct http {
 	CURL *easy;
@@ -36,6 +36,7 @@ static const struct http_failure {
 	CURLcode code;
 	int err;
 	bool retryable;
+	const char *remedy;
 } http_failures[] = {
 	{ .code = CURLE_COULDNT_RESOLVE_PROXY, .err = -EIO, .retryable = true },
 	{ .code = CURLE_COULDNT_RESOLVE_HOST, .err = -EIO, .retryable = true },
@@ -50,6 +51,11 @@ static const struct http_failure {
 	{ .code = CURLE_OPERATION_TIMEDOUT, .err = -ETIMEDOUT },
 	{ .code = CURLE_UNSUPPORTED_PROTOCOL, .err = -EPROTO }, /* HTTP/0.9, that is: no status line */
 	{ .code = CURLE_WEIRD_SERVER_REPLY, .err = -EPROTO },
+	{ .code = CURLE_PEER_FAILED_VERIFICATION, .err = -EIO,
+	  .remedy = "; OTEL_EXPORTER_OTLP_CERTIFICATE can name the authority that signed it" },
+	{ .code = CURLE_SSL_CACERT_BADFILE, .err = -EIO, .remedy = "; check OTEL_EXPORTER_OTLP_CERTIFICATE" },
+	{ .code = CURLE_SSL_CERTPROBLEM, .err = -EIO,
+	  .remedy = "; check OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and _CLIENT_KEY" },
 	{ .code = CURLE_OUT_OF_MEMORY, .err = -ENOMEM },
 };
 
@@ -195,10 +201,11 @@ static uint64_t now_ms(void)
 }
 
 /* Drive the transfer to its end, or to the end of patience. */
-static int http_drive(struct http *http, const struct http_limit *limit, bool *ret_stopped, CURLcode *ret_code)
+static int http_drive(struct http *http, const struct http_limit *limit, CURLcode *ret_code)
 {
 	struct curl_waitfd stop = { .fd = limit->stop_fd, .events = CURL_WAIT_POLLIN };
 	uint64_t now = now_ms(), deadline = now + limit->timeout_ms;
+	bool stopped = false;
 	CURLMsg *message;
 	int running = 1;
 
@@ -209,13 +216,13 @@ static int http_drive(struct http *http, const struct http_limit *limit, bool *r
 			break;
 		now = now_ms();
 		if (now >= deadline)
-			return *ret_stopped ? -ECANCELED : -ETIMEDOUT;
+			return stopped ? -ECANCELED : -ETIMEDOUT;
 		stop.revents = 0;
-		if (curl_multi_poll(http->multi, &stop, limit->stop_fd >= 0 && !*ret_stopped,
+		if (curl_multi_poll(http->multi, &stop, limit->stop_fd >= 0 && !stopped,
 				    deadline - now < 1000 ? (int)(deadline - now) : 1000, NULL))
 			return -EIO;
 		if (stop.revents) {
-			*ret_stopped = true;
+			stopped = true;
 			if (deadline > now + HTTP_GRACE_MS)
 				deadline = now + HTTP_GRACE_MS;
 		}
@@ -253,6 +260,7 @@ static void answer_read(struct http *http, struct http_answer *answer)
 static int http_judge(struct http *http, CURLcode code, struct http_answer *answer)
 {
 	const char *words = *http->error ? http->error : curl_easy_strerror(code);
+	const char *remedy = "";
 	curl_off_t connected_us = 0;
 	int err = -EIO;
 
@@ -263,6 +271,7 @@ static int http_judge(struct http *http, CURLcode code, struct http_answer *answ
 			continue;
 		err = http_failures[i].err;
 		answer->retryable = http_failures[i].retryable && !answer->status;
+		remedy = http_failures[i].remedy ? http_failures[i].remedy : "";
 	}
 	/* A timeout before there is a connection is a failure to connect; after it, the collector may have the data. */
 	(void)curl_easy_getinfo(http->easy, CURLINFO_PRETRANSFER_TIME_T, &connected_us);
@@ -272,7 +281,7 @@ static int http_judge(struct http *http, CURLcode code, struct http_answer *answ
 		err = -EMSGSIZE;
 		words = "the answer is larger than 4 MiB";
 	}
-	(void)snprintf(answer->problem, sizeof(answer->problem), "%s", words);
+	(void)snprintf(answer->problem, sizeof(answer->problem), "%s%s", words, remedy);
 	return err;
 }
 
@@ -294,7 +303,7 @@ int http_post(struct http *http, const uint8_t *body, size_t size, const struct 
 	set_number(http, CURLOPT_TIMEOUT_MS, (long)limit->timeout_ms, &code);
 	if (code || curl_multi_add_handle(http->multi, http->easy))
 		return -EIO;
-	err = http_drive(http, limit, &ret->stopped, &code);
+	err = http_drive(http, limit, &code);
 	answer_read(http, ret);
 	if (err)
 		(void)snprintf(ret->problem, sizeof(ret->problem), "%s",

@@ -22,13 +22,12 @@ struct http_limit {
 struct http_answer {
 	long status; /* 0: nothing that looks like HTTP */
 	bool retryable; /* without a status: no connection, or lost before the answer */
-	bool stopped; /* @stop_fd was readable */
 	int64_t retry_after_ms; /* 0: not said */
 	char type[64]; /* Content-Type without its parameters, in lower case */
 	char location[256]; /* of a redirect */
 	uint8_t *body; /* decompressed, owned by the http until the next http_post() */
 	size_t size;
-	char problem[256]; /* after a failure: curl's words */
+	char problem[384]; /* after a failure: curl's words, and the remedy */
 };
 
 /* A connection to the url of @options, with its headers and certificates. NULL with errno: EINVAL, ENOMEM, EIO. */

@@ -10,7 +10,7 @@
 #include "options.h"
 #include "probes.h"
 #include "run.h"
-#include "version.h"
+#include <probemeter/version.h>
 
 static int not_yet(const struct options *options)
 {

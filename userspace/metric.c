@@ -62,7 +62,8 @@ static char *append(char *to, const char *text)
 static size_t identity(const struct metric *metric, char *to)
 {
 	const char *text[4 + PROBEMETER_MAX_LABELS] = { metric->scope, metric->name, metric->unit, metric->description };
-	size_t size = 2 * sizeof(uint32_t) + metric->bound_count * sizeof(double), i;
+	const uint32_t number[] = { metric->kind, metric->label_count, metric->bound_count };
+	size_t size = sizeof(number) + metric->bound_count * sizeof(double), i;
 
 	for (i = 0; i < metric->label_count; i++)
 		text[4 + i] = metric->label[i];
@@ -70,9 +71,9 @@ static size_t identity(const struct metric *metric, char *to)
 		size += strlen(text[i]) + 1;
 	if (!to)
 		return size;
-	memcpy(to, &metric->kind, sizeof(uint32_t));
-	memcpy(to + sizeof(uint32_t), &metric->label_count, sizeof(uint32_t));
-	to += 2 * sizeof(uint32_t);
+	/* How many bounds as well: their bytes are a stranger's and may look like the text behind them. */
+	memcpy(to, number, sizeof(number));
+	to += sizeof(number);
 	if (metric->bound_count)
 		memcpy(to, metric->bound, metric->bound_count * sizeof(double));
 	to += metric->bound_count * sizeof(double);

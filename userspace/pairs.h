@@ -15,8 +15,8 @@ struct arena;
  *         twice keeps its first place and its last value. Empty members ("a=1,,b=2") are skipped.
  * @arena: owns the result
  *
- * Return: 0; -EINVAL for a member without '=', an empty key, a broken or zero percent sequence, or more than 256 members;
- * -EILSEQ if something decodes to invalid UTF-8; -ENOMEM. On failure nothing of the variable may be used.
+ * Return: 0; -EINVAL for a member without '=', an empty key, a broken or zero percent sequence, or more than 256
+ * members; -EILSEQ if something decodes to invalid UTF-8; -ENOMEM. On failure nothing of the variable may be used.
  * Source: OpenTelemetry resource SDK, "Specifying resource information via an environment variable".
  */
 int pairs_parse(const char *text, struct arena *arena, struct attribute **ret, size_t *ret_count);

@@ -128,17 +128,20 @@ static void account(struct agent *agent, int err, const struct ship_result *resu
 	agent->self.points_rejected += result->rejected;
 	switch (outage_update(&agent->outage, !err, clock_ns(CLOCK_MONOTONIC), line, sizeof(line))) {
 	case OUTAGE_BEGINS:
-		log_message(LOG_WARN, "export to %s failed: %s; %s", agent->options->url, result->message, line);
+		log_message(LOG_WARN, "export to %s failed: %s; %s", agent->options->where, result->message, line);
 		break;
 	case OUTAGE_ENDS:
-		log_message(LOG_INFO, "export to %s: %s", agent->options->url, line);
+		log_message(LOG_INFO, "export to %s: %s", agent->options->where, line);
 		break;
 	case OUTAGE_SAME:
 		break;
 	}
 	if (!err && result->rejected)
-		log_message(LOG_WARN, "export to %s: the collector dropped %llu points: %s", agent->options->url,
+		log_message(LOG_WARN, "export to %s: the collector dropped %llu points: %s", agent->options->where,
 			    (unsigned long long)result->rejected, result->message);
+	else if (!err && *result->message)
+		log_message(LOG_WARN, "export to %s: delivered, and the collector says: %s", agent->options->where,
+			    result->message);
 }
 
 static void results(struct agent *agent)

@@ -112,22 +112,28 @@ static void attribute_default(struct attribute *list, size_t *count, const char 
 	list[(*count)++] = (struct attribute){ key, value };
 }
 
-static int intern(struct services *services, struct attribute *list, size_t count, const struct resource **ret)
+/* The key is made in @scratch first: most resources are known, and asking for them must take no memory for good. */
+static int intern(struct services *services, struct arena *scratch, struct attribute *list, size_t count,
+		  const struct resource **ret)
 {
 	struct entry *found, *fresh;
 	size_t size = 0, i;
-	char *at;
+	char *key, *at;
 
 	qsort(list, count, sizeof(*list), by_key);
 	for (i = 0; i < count; i++)
 		size += strlen(list[i].key) + strlen(list[i].value) + 2;
-	fresh = arena_alloc(services->arena, sizeof(*fresh) + size, sizeof(void *));
-	if (!fresh)
+	key = arena_alloc(scratch, size, 1);
+	if (!key)
 		return -ENOMEM;
-	for (i = 0, at = fresh->key; i < count; i++)
+	for (i = 0, at = key; i < count; i++)
 		at = stpcpy(stpcpy(at, list[i].key) + 1, list[i].value) + 1;
-	HASH_FIND(hh, services->known, fresh->key, size, found);
+	HASH_FIND(hh, services->known, key, size, found);
 	if (!found) {
+		fresh = arena_alloc(services->arena, sizeof(*fresh) + size, sizeof(void *));
+		if (!fresh)
+			return -ENOMEM;
+		memcpy(fresh->key, key, size);
 		fresh->resource.attribute = arena_alloc(services->arena, count * sizeof(*list), sizeof(void *));
 		if (!fresh->resource.attribute)
 			return -ENOMEM;
@@ -177,7 +183,7 @@ static int complete(struct services *services, struct arena *scratch, const stru
 	attribute_default(list, &count, "telemetry.sdk.name", "probemeter");
 	attribute_default(list, &count, "telemetry.sdk.language", "c");
 	attribute_default(list, &count, "telemetry.sdk.version", PROBEMETER_VERSION);
-	return intern(services, list, count, ret);
+	return intern(services, scratch, list, count, ret);
 }
 
 static const char *clean(struct arena *scratch, const char *text)
@@ -230,10 +236,9 @@ int services_resource(struct services *services, const struct service_facts *fac
 	if (!name && facts->unit && *facts->unit)
 		name = facts->unit;
 	if (!name) {
-		(void)snprintf(unknown, sizeof(unknown), "unknown_service:%s",
-			       facts->executable ? base_name(facts->executable) : "");
-		if (!facts->executable)
-			unknown[strlen(unknown) - 1] = '\0';
+		const char *executable = facts->executable ? base_name(facts->executable) : "";
+
+		(void)snprintf(unknown, sizeof(unknown), "unknown_service%s%s", *executable ? ":" : "", executable);
 		name = unknown;
 	}
 	name = clean(scratch, name);
@@ -248,26 +253,37 @@ int services_agent(struct services *services, const char *name, const struct att
 		   const struct resource **ret)
 {
 	struct arena *scratch = arena_new();
-	int err = scratch ? complete(services, scratch, given, given_count, name ? name : "probemeter", ret) : -ENOMEM;
+	int err = -ENOMEM;
 
+	if (scratch)
+		name = clean(scratch, name ? name : "probemeter");
+	if (scratch && name)
+		err = complete(services, scratch, given, given_count, name, ret);
 	arena_free(scratch);
 	return err;
 }
 
 int service_unit(const char *cgroup, char *ret, size_t size)
 {
-	const char *end = strstr(cgroup, ".service"), *start;
+	const char *at, *start = cgroup, *found = NULL;
+	size_t length = 0;
 
-	/* The innermost unit: a service's own cgroups lie below it and have no such suffix. */
-	for (; end && (end[8] != '\n' && end[8] != '/' && end[8]); end = strstr(end + 8, ".service"))
-		;
-	if (!end)
+	/* Component by component. The innermost unit of the first line that has one: a user's service lies below
+	 * user@N.service, a service's own cgroups have no such suffix, and on v1 some controllers know only part of the path. */
+	for (at = cgroup; !found || at[-1] != '\n'; at++) {
+		if (*at && *at != '/' && *at != '\n')
+			continue;
+		if (at - start > 8 && !memcmp(at - 8, ".service", 8)) {
+			found = start;
+			length = (size_t)(at - start) - 8;
+		}
+		if (!*at)
+			break;
+		start = at + 1;
+	}
+	if (!found || length >= size)
 		return -ENOENT;
-	for (start = end; start > cgroup && start[-1] != '/' && start[-1] != ':'; start--)
-		;
-	if (start == end || (size_t)(end - start) >= size)
-		return -ENOENT;
-	memcpy(ret, start, (size_t)(end - start));
-	ret[end - start] = '\0';
+	memcpy(ret, found, length);
+	ret[length] = '\0';
 	return 0;
 }

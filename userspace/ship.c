@@ -255,7 +255,7 @@ static int ship_tries(struct ship *ship, const uint8_t *body, size_t size, const
 		result->attempts++;
 		err = http_post(ship->http, body, size, &one, &answer);
 		err = ship_judge(err, &answer, result);
-		if (!err || !result->retryable || answer.stopped || result->attempts == SHIP_ATTEMPTS)
+		if (!err || !result->retryable || result->attempts == SHIP_ATTEMPTS)
 			return err;
 		wait_ms = ship_wait_ms(result->attempts, answer.retry_after_ms);
 		if (now_ms() + wait_ms >= deadline)

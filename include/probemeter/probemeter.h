@@ -40,7 +40,7 @@
 #ifndef PROBEMETER_H
 #define PROBEMETER_H
 
-#define PROBEMETER_VERSION "0.1.0"
+#include <probemeter/version.h>
 
 /* The one place that decides how metrics are built. */
 #if defined(PROBEMETER_DISABLE)

@@ -26,8 +26,8 @@
  *
  * All symbols but the semaphore are made in assembly, in COMDAT groups and under .ifndef: one stub, one note and one
  * descriptor per metric and linked object, however many translation units use it, with LTO or without. They are
- * emitted from the body of a static naked function, so a metric that is declared and never used leaves nothing. The
- * static function itself only jumps to the shared stub.
+ * emitted from the body of an inline naked function, so a metric that is declared and never used leaves nothing. That
+ * function itself only jumps to the shared stub.
  */
 #ifndef PROBEMETER_SITE_H
 #define PROBEMETER_SITE_H

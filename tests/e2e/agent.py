@@ -20,6 +20,11 @@ def clean_environment(**variables):
     return environment
 
 
+def own_name(name):
+    """@name as a service name of this test run: the same test, run twice at a time, must not be summed into one."""
+    return f"{name}-{os.getpid()}"
+
+
 class Agent(Child):
     """`probemeter run` with exactly the environment variables given.
 
@@ -99,9 +104,9 @@ class Fired:
 
     def __init__(self, binary, service, **variables):
         self.binary = binary
-        self.service = service
+        self.service = own_name(service)
         self.total = 0
-        self.environment = clean_environment(OTEL_SERVICE_NAME=service, **variables)
+        self.environment = clean_environment(OTEL_SERVICE_NAME=self.service, **variables)
         self.process = None
 
     def __enter__(self):

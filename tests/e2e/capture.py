@@ -224,7 +224,7 @@ class Tee(Server):
     taken and lost it; cumulative totals survive that. What was handed on is in self.passed.
 
     Queries that sum over everything need a receiver that holds nothing else. So services of this host that no test
-    started (their name does not begin with @ours) are cut out of a request, if there are any; then, and only then,
+    started (their name begins with none of @ours) are cut out of a request, if there are any; then, and only then,
     the bytes are not the sender's. Their names are in self.strangers.
     """
 

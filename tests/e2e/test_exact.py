@@ -270,7 +270,8 @@ def burst(checks, directory):
             named = {labels: value for labels, value in found.items() if labels != "overflow"}
             checks.equal(f"{name}: fired is exported plus dropped",
                          sum(found.values()) + sum(n for (_, metric), n in lost.items() if metric == name), fired)
-            checks.ok(f"{name}: nearly all under their names", SERIES_LIMIT - 10 <= len(named) < SERIES_LIMIT,
+            # One service may not take all cells: past its share the rest is in the overflow, too.
+            checks.ok(f"{name}: most under their names", SERIES_LIMIT // 2 <= len(named) < SERIES_LIMIT,
                       f"{len(named)} series, {found.get('overflow')} events in the overflow")
             checks.ok(f"{name}: no series has more than its own", max(named.values(), default=9) <= 8, max(named.values()))
         checks.equal("the export keeps the rules", otlp.complaints(request.message()), [])
@@ -286,11 +287,11 @@ def killed(checks, directory):
         alone = not others_attached(hammer)
         with start_agent(directory, server) as agent:
             wait_attached(agent, hammer)
-            hammer.tell("fire 60000")
+            hammer.tell("fire 400000")
             server.wait_requests(2)
             checks.ok("the service is in the middle of it", hammer.running(), "it is not")
             seen = total(snapshot_after(server), hammer.service, "hammer.count.four")
-            checks.ok("it is counted", seen and seen < 8 * 60000, seen)
+            checks.ok("it is counted", seen and seen < 8 * 400000, seen)
             agent.signal(signal.SIGKILL)
             agent.wait()
         if alone:
@@ -306,7 +307,7 @@ def killed(checks, directory):
             truth = Truth([hammer.ask("fire 500")], [before])
             compare(checks, "the next agent", snapshot_after(server), hammer.service, truth)
             # The same with an end in good order.
-            hammer.tell("fire 20000")
+            hammer.tell("fire 100000")
             server.wait_requests(2)
             checks.equal("SIGTERM amid the hammering: status 0", agent.stop(), 0)
         after = hammer.answer()

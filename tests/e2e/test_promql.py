@@ -30,7 +30,7 @@ import time
 
 import otlp
 import truth
-from agent import Agent
+from agent import Agent, own_name
 from capture import Tee
 from catalogue import DURATION_P99, HISTOGRAM, METRICS, QUEUE_DEPTH, REJECTION_RATE, SUCCESS_RATE
 from checks import Checks
@@ -40,7 +40,9 @@ from service import SCRIPTD, Scriptd, load
 
 INTERVAL_MS = 500
 WINDOW_S = 300
-SERVICE, QUEUE_SERVICE = "e2e-scripts", "e2e-queue"
+OURS = own_name("e2e")
+SERVICE, QUEUE_SERVICE, WARM_UP_SERVICE, DIRECT_SERVICE = (
+    f"{OURS}-{part}" for part in ("scripts", "queue", "warm-up", "direct"))
 STOP_S = 5  # half of what a container runtime grants between SIGTERM and SIGKILL
 EXACT = 1e-9  # floating point of two receivers, and nothing else
 
@@ -60,7 +62,7 @@ class Run:
 
 def warm_up(directory, agent):
     """Let the agent meet the service's binary, so that the real run is counted from its first event."""
-    with Scriptd(directory, "e2e-warm-up") as service:
+    with Scriptd(directory, WARM_UP_SERVICE) as service:
         agent.wait_attached(service.pid, SCRIPTD)
 
 
@@ -253,13 +255,20 @@ def queue_depth(run):
             still = service.stats().value("execution.queue.depth")
             checks.equal(f"the depth was {depth} all the while", still, depth)
 
+        def settled(running, waiting):
+            now = service.stats()
+            return now.value("script.executions.active") == running and \
+                now.value("execution.queue.depth") == waiting
+
         run.agent.wait_attached(service.pid, SCRIPTD)
         service.submit("true")  # a level that was never set need not be exported
         service.wait_at_rest()
         tee.pass_if = pass_if
         hold(0, 3)
-        for seconds in (4, 4, 4, 4, 0, 0, 0):
+        # Two run, two wait to run as long, three wait behind those. One at a time: jobs may overtake on their way in.
+        for number, seconds in enumerate((5, 5, 5, 5, 0, 0, 0), 1):
             service.submit(f"sleep {seconds}")
+            wait_until("the job to run or to queue", lambda: settled(min(number, 2), max(number - 2, 0)), every_s=0.02)
         hold(5, 5)
         hold(3, 5)
         service.wait_at_rest()
@@ -288,7 +297,7 @@ def directly(checks, directory, receiver):
     with Agent(directory, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.otlp,
                OTEL_METRIC_EXPORT_INTERVAL=INTERVAL_MS) as agent:
         warm_up(directory, agent)
-        with Scriptd(directory, "e2e-direct") as service:
+        with Scriptd(directory, DIRECT_SERVICE) as service:
             agent.wait_attached(service.pid, SCRIPTD)
             for number in range(12):
                 service.submit("exit 3" if number % 4 == 0 else "true")
@@ -298,7 +307,7 @@ def directly(checks, directory, receiver):
             def there():
                 receiver.flush()
                 got.update({row["status"]: value for row, value in receiver.query(
-                    'sum(script_executions_total{service_name="e2e-direct"}) by (status)')})
+                    'sum(script_executions_total{service_name="%s"}) by (status)' % DIRECT_SERVICE)})
                 return got == {"completed": 9.0, "failed": 3.0}
 
             try:
@@ -313,7 +322,7 @@ def directly(checks, directory, receiver):
 
 
 def through_the_tee(checks, directory, victoria, prometheus):
-    with Tee([victoria.otlp, prometheus.otlp], ours=("e2e-", "probemeter")) as tee, \
+    with Tee([victoria.otlp, prometheus.otlp], ours=(OURS, "probemeter")) as tee, \
             Agent(directory, OTEL_EXPORTER_OTLP_ENDPOINT=tee.otlp, OTEL_METRIC_EXPORT_INTERVAL=INTERVAL_MS) as agent:
         run = Run(directory, checks, tee, [victoria, prometheus], agent)
         tee.pass_if = lambda request: False

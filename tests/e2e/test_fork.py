@@ -1,0 +1,103 @@
+#!/usr/bin/python3 -B
+# SPDX-License-Identifier: BSD-2-Clause
+"""Fork: a service that forks while it fires loses no process and no event, on the stub's fast way and on its slow one.
+
+The load is build/services/forker, which counts in memory that all of its processes share.
+"""
+import os
+import re
+import signal
+import sys
+
+import capture
+import otlp
+from checks import Checks
+from driven import Driven, drops, snapshot_after, start_agent, steps_back, values, wait_attached
+from process import scratch
+
+WORKERS = 50
+EVENTS = 400  # from each of two threads of each worker and grandchild
+
+
+class Forker:
+    """A forker and what is exported of it, command by command."""
+
+    def __init__(self, checks, server, driven):
+        self.checks = checks
+        self.server = server
+        self.driven = driven
+        self.before = {"forker.count": {}, "forker.time": {}}
+
+    def ask(self, what, command):
+        """Let it happen, and compare: nobody died, every event is there."""
+        told = self.driven.ask(command, 120.0)
+        self.checks.ok(f"{what}: {told['processes']} processes, none died", told["processes"] and not told["died"],
+                       f"{told['died']} died, the last one with wait status {told['last_status']:#x}")
+        request = snapshot_after(self.server)
+        for metric, old in self.before.items():
+            now = {labels[0]: value for labels, value in values(request, self.driven.service, metric).items()}
+            got = {who: count - old.get(who, 0) for who, count in now.items() if count != old.get(who, 0)}
+            self.checks.equal(f"{what}: {metric}: {sum(told['fired'].values())} events", got, told["fired"])
+            self.before[metric] = now
+        self.checks.equal(f"{what}: nothing is dropped", drops(request), {})
+        self.checks.equal(f"{what}: the export keeps the rules", otlp.complaints(request.message()), [])
+        return told
+
+
+def families(checks, directory, slow):
+    """Masters that fire and masters that do not, workers, grandchildren; first events amid forks; vfork and exec."""
+    service = "fork-slow" if slow else "fork-fast"
+    with capture.Server() as server, start_agent(directory, server) as agent, \
+            Driven("forker", service, *(["--no-wipe"] if slow else [])) as driven:
+        driven.answer()
+        wait_attached(agent, driven)
+        probed = re.search(r"probes on the (\S+) nop", agent.output())
+        checks.ok("the agent says which nop it probes", probed, agent.output())
+        fast = not slow and probed and probed.group(1) != "1-byte"
+        forker = Forker(checks, server, driven)
+
+        told = forker.ask("quiet master", f"fork quiet {WORKERS} {EVENTS}")
+        checks.equal("quiet master: fired", told["fired"],
+                     {"worker": WORKERS * 2 * EVENTS, "grandchild": WORKERS * 4 * EVENTS})
+        if fast:
+            checks.equal("quiet master: all workers are on the fast way", told["fast"].get("worker"), WORKERS)
+        told = forker.ask("hot master", f"fork hot {WORKERS} {EVENTS}")
+        checks.ok("hot master: it fired while it forked", told["fired"].get("master", 0) > 1000, told["fired"])
+        checks.equal("hot master: workers fired", told["fired"]["worker"], WORKERS * 2 * EVENTS)
+        if fast:
+            checks.equal("hot master: it is on the fast way", told["fast"].get("master"), 1)
+            checks.equal("hot master: no child is", (told["slow"].get("worker"), told["slow"].get("grandchild")),
+                         (WORKERS, 2 * WORKERS))
+        if slow:
+            checks.equal("refused MADV_WIPEONFORK: all are on the slow way", told["fast"], {})
+        told = forker.ask("first events amid forks", "race 40")
+        checks.equal("first events amid forks: fired", told["fired"], {"master": 40 * 600, "worker": 40 * 8 * 20})
+        told = forker.ask("vfork and exec", "vfork 40")
+        checks.equal("vfork and exec: fired", told["fired"], {"master": 40, "vforked": 40, "executed": 2000})
+        told = forker.ask("posix_spawn", "spawn 40")
+        checks.equal("posix_spawn: fired", told["fired"], {"master": 40, "executed": 2000})
+        checks.ok("the master lives", driven.running(), "it does not")
+        checks.equal("one service, however many processes",
+                     {p.service for r in server.requests for p in r.points() if p.name == "forker.count"}, {service})
+        checks.equal("no stream steps back", steps_back(server.requests, {service})[:5], [])
+        checks.equal("ends with status 0", agent.stop(), 0)
+        checks.equal("no warning", agent.warnings(), [])
+        checks.equal("without the agent: forks on", driven.ask("fork hot 5 10", 60.0)["died"], 0)
+        checks.equal("the service ends with status 0", driven.end(), 0)
+
+
+def main():
+    checks = Checks("fork")
+    if os.geteuid() != 0:
+        checks.skip("everything", "needs root")
+        return checks.finish()
+    with scratch("fork") as directory:
+        for name, slow in (("as a service is", False), ("where MADV_WIPEONFORK is refused", True)):
+            with checks.run(name):
+                families(checks, directory, slow)
+    return checks.finish()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that context managers run
+    sys.exit(main())

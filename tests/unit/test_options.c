@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* test_options.c - flags over environment over defaults, and what is said about wrong ones. */
+#include "unit.h"
+
+#include <errno.h>
+
+#include "options.h"
+#include "options_table.h"
+
+/* The environment of a test: "NAME=value" texts. */
+static const char *const *environment;
+
+static char *get(const char *name)
+{
+	size_t length = strlen(name);
+
+	for (const char *const *one = environment; one && *one; one++)
+		if (!strncmp(*one, name, length) && (*one)[length] == '=')
+			return (char *)*one + length + 1;
+	return NULL;
+}
+
+#define ENV(...) ((const char *const[]){ __VA_ARGS__, NULL })
+#define ARGS(...) ((char *[]){ (char *)"probemeter", __VA_ARGS__, NULL })
+
+static char error[1024];
+
+static int parse(const char *const *variables, char **argv, struct options *ret)
+{
+	int argc = 0;
+
+	while (argv[argc])
+		argc++;
+	environment = variables;
+	*error = '\0';
+	return options_parse(argc, argv, get, ret, error, sizeof(error));
+}
+
+/* Without anything, the documented defaults hold and nothing is warned about. */
+static void options_default_to_the_reference(void **state)
+{
+	struct options options;
+
+	(void)state;
+	assert_int_equal(parse(NULL, ARGS("run"), &options), 0);
+	assert_int_equal(options.command, COMMAND_RUN);
+	assert_true(options.enable_tracing);
+	assert_false(options.sdk_disabled);
+	assert_int_equal(options.exporters, EXPORTER_OTLP);
+	assert_null(options.endpoint);
+	assert_null(options.url);
+	assert_int_equal(options.protocol, PROTOCOL_HTTP_PROTOBUF);
+	assert_int_equal(options.timeout_ms, 10000);
+	assert_int_equal(options.compression, COMPRESSION_NONE);
+	assert_int_equal(options.interval_ms, 10000);
+	assert_int_equal(options.export_timeout_ms, 30000);
+	assert_string_equal(options.default_service, "integr8scode-backend");
+	assert_null(options.service_name);
+	assert_int_equal(options.log_level, LOG_INFO);
+	assert_int_equal(options.warning_count, 0);
+	assert_null(options.source[OPTION_INTERVAL]);
+	options_free(&options);
+}
+
+/* A flag beats the environment, the environment beats the default, and the winner is known by name. */
+static void options_prefer_flag_then_environment(void **state)
+{
+	struct options options;
+
+	(void)state;
+	assert_int_equal(parse(ENV("OTEL_METRIC_EXPORT_INTERVAL=2000", "TRACING_SERVICE_NAME= shop "),
+			       ARGS("run", "--interval=500"), &options), 0);
+	assert_int_equal(options.interval_ms, 500);
+	assert_string_equal(options.source[OPTION_INTERVAL], "--interval");
+	assert_string_equal(options.default_service, "shop");
+	assert_string_equal(options.source[OPTION_DEFAULT_SERVICE], "TRACING_SERVICE_NAME");
+	options_free(&options);
+	assert_int_equal(parse(ENV("OTEL_METRIC_EXPORT_INTERVAL=2000"), ARGS("--log-level", "debug", "run"), &options), 0);
+	assert_int_equal(options.interval_ms, 2000);
+	assert_int_equal(options.log_level, LOG_DEBUG);
+	options_free(&options);
+}
+
+/* Each _METRICS_ form wins over the general one, even when it is the other that is wrong. */
+static void options_prefer_the_signals_variable(void **state)
+{
+	struct options options;
+
+	(void)state;
+	assert_int_equal(parse(ENV("OTEL_EXPORTER_OTLP_TIMEOUT=1", "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT=2",
+				   "OTEL_EXPORTER_OTLP_COMPRESSION=gzip", "OTEL_EXPORTER_OTLP_METRICS_COMPRESSION=NONE",
+				   "OTEL_EXPORTER_OTLP_CERTIFICATE=/a", "OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE=/b",
+				   "OTEL_EXPORTER_OTLP_HEADERS=a=1", "OTEL_EXPORTER_OTLP_METRICS_HEADERS=a=2"),
+			       ARGS("run"), &options), 0);
+	assert_int_equal(options.timeout_ms, 2);
+	assert_int_equal(options.compression, COMPRESSION_NONE);
+	assert_string_equal(options.certificate, "/b");
+	assert_int_equal(options.headers.count, 1);
+	assert_string_equal(options.headers.pair[0].value, "2");
+	assert_int_equal(options.warning_count, 0);
+	options_free(&options);
+	assert_int_equal(parse(ENV("OTEL_EXPORTER_OTLP_TIMEOUT=7", "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT=soon"),
+			       ARGS("run"), &options), 0);
+	assert_int_equal(options.timeout_ms, 7);
+	assert_int_equal(options.warning_count, 1);
+	options_free(&options);
+}
+
+/* A base gets v1/metrics behind exactly one slash; the signal's own endpoint is left alone. */
+static void options_endpoint_is_a_base(void **state)
+{
+	static const struct {
+		const char *variable, *flag, *url, *where;
+	} rows[] = {
+		{ "OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4318", NULL, "http://c:4318/v1/metrics",
+		  "http://c:4318/v1/metrics" },
+		{ "OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4318/", NULL, "http://c:4318/v1/metrics",
+		  "http://c:4318/v1/metrics" },
+		{ "OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4318/my", NULL, "http://c:4318/my/v1/metrics",
+		  "http://c:4318/my/v1/metrics" },
+		{ "OTEL_EXPORTER_OTLP_ENDPOINT=HTTPS://u:p@[::1]:4318/my/?key=k", NULL,
+		  "HTTPS://u:p@[::1]:4318/my/v1/metrics?key=k", "HTTPS://[::1]:4318/my/v1/metrics" },
+		{ "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=http://c:4318", NULL, "http://c:4318", "http://c:4318" },
+		{ "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=http://c/x/", NULL, "http://c/x/", "http://c/x/" },
+		{ "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=http://c/x", "--endpoint=http://d", "http://d/v1/metrics",
+		  "http://d/v1/metrics" },
+	};
+	struct options options;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		assert_int_equal(parse(ENV(rows[i].variable), ARGS("run", (char *)rows[i].flag), &options), 0);
+		assert_string_equal(options.url, rows[i].url);
+		assert_string_equal(options.where, rows[i].where);
+		assert_int_equal(options.warning_count, 0);
+		options_free(&options);
+	}
+}
+
+/* A wrong variable is named in one warning that says what was expected, and counts as not set. */
+static void options_warn_about_wrong_variables(void **state)
+{
+	static const struct {
+		const char *variable, *warning;
+	} rows[] = {
+		{ "OTEL_METRIC_EXPORT_INTERVAL=-5",
+		  "OTEL_METRIC_EXPORT_INTERVAL: expected milliseconds from 100 to 86400000, not '-5'; ignored" },
+		{ "OTEL_METRIC_EXPORT_INTERVAL=99999999999999999999",
+		  "OTEL_METRIC_EXPORT_INTERVAL: expected milliseconds from 100 to 86400000, not "
+		  "'99999999999999999999'; ignored" },
+		{ "OTEL_METRIC_EXPORT_TIMEOUT=1s",
+		  "OTEL_METRIC_EXPORT_TIMEOUT: expected milliseconds from 1 to 86400000, not '1s'; ignored" },
+		{ "ENABLE_TRACING=yes", "ENABLE_TRACING: expected true or false, not 'yes'; taken as false" },
+		{ "OTEL_EXPORTER_OTLP_PROTOCOL=carrier-pigeon",
+		  "OTEL_EXPORTER_OTLP_PROTOCOL: expected http/protobuf, not 'carrier-pigeon'; ignored" },
+		{ "OTEL_EXPORTER_OTLP_PROTOCOL=grpc",
+		  "OTEL_EXPORTER_OTLP_PROTOCOL: this build does not have grpc; http/protobuf is used" },
+		{ "OTEL_METRICS_EXPORTER=statsd",
+		  "OTEL_METRICS_EXPORTER: 'statsd' is unknown, expected a list of otlp, console or none; ignored" },
+		{ "OTEL_METRICS_EXPORTER=console,prometheus",
+		  "OTEL_METRICS_EXPORTER: this build does not have prometheus; no page is served" },
+		{ "OTEL_METRICS_EXPORTER=console,none",
+		  "OTEL_METRICS_EXPORTER: none beside other exporters is ignored" },
+		{ "OTEL_METRICS_EXPORTER=otlp, console",
+		  "OTEL_EXPORTER_OTLP_ENDPOINT is not set; exporter otlp sends nothing" },
+		{ "OTEL_EXPORTER_OTLP_ENDPOINT=collector:4318",
+		  "OTEL_EXPORTER_OTLP_ENDPOINT: expected a URL such as http://localhost:4318; ignored" },
+		{ "OTEL_EXPORTER_OTLP_ENDPOINT=http://",
+		  "OTEL_EXPORTER_OTLP_ENDPOINT: expected a URL such as http://localhost:4318; ignored" },
+		{ "OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4317",
+		  "OTEL_EXPORTER_OTLP_ENDPOINT: port 4317 is usually gRPC, which this build does not have; "
+		  "http/protobuf is sent there, whose usual port is 4318" },
+		{ "OTEL_EXPORTER_OTLP_HEADERS=secret",
+		  "OTEL_EXPORTER_OTLP_HEADERS: expected key=value,key2=value2, percent-encoded; ignored" },
+		{ "OTEL_EXPORTER_OTLP_HEADERS=a=x%0d%0aHost: evil",
+		  "OTEL_EXPORTER_OTLP_HEADERS: expected no control characters in the value of 'a'; ignored" },
+		{ "OTEL_EXPORTER_OTLP_HEADERS=a b=x",
+		  "OTEL_EXPORTER_OTLP_HEADERS: expected names of HTTP headers as keys; ignored" },
+		{ "OTEL_RESOURCE_ATTRIBUTES=a=1,b=%zz",
+		  "OTEL_RESOURCE_ATTRIBUTES: expected key=value,key2=value2, percent-encoded; ignored" },
+		{ "OTEL_RESOURCE_ATTRIBUTES=a=%ff",
+		  "OTEL_RESOURCE_ATTRIBUTES: expected UTF-8 behind the percent-encoding; ignored" },
+		{ "OTEL_SERVICE_NAME=\xff", "OTEL_SERVICE_NAME: expected text in UTF-8; ignored" },
+		{ "OTEL_LOG_LEVEL=loud", "OTEL_LOG_LEVEL: expected error, warn, info or debug, not 'loud'; ignored" },
+	};
+	struct options options;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		assert_int_equal(parse(ENV(rows[i].variable), ARGS("run"), &options), 0);
+		assert_true(options.warning_count >= 1);
+		assert_string_equal(options.warning[0], rows[i].warning);
+		assert_int_equal(options.interval_ms, 10000);
+		assert_int_equal(options.headers.count + options.resource.count, 0);
+		assert_null(options.service_name);
+		assert_int_equal(options.log_level, LOG_INFO);
+		assert_int_equal(options.protocol, PROTOCOL_HTTP_PROTOBUF);
+		options_free(&options);
+	}
+}
+
+/* Empty and blank variables are not set: no warning, the default. */
+static void options_take_empty_as_unset(void **state)
+{
+	struct options options;
+
+	(void)state;
+	assert_int_equal(parse(ENV("ENABLE_TRACING=", "OTEL_METRIC_EXPORT_INTERVAL= ", "OTEL_EXPORTER_OTLP_ENDPOINT=",
+				   "OTEL_METRICS_EXPORTER=", "OTEL_RESOURCE_ATTRIBUTES=", "TRACING_SERVICE_NAME="),
+			       ARGS("run"), &options), 0);
+	assert_true(options.enable_tracing);
+	assert_int_equal(options.interval_ms, 10000);
+	assert_int_equal(options.warning_count, 0);
+	assert_string_equal(options.default_service, "integr8scode-backend");
+	options_free(&options);
+}
+
+/* Only "true" is true, in any case. */
+static void options_booleans_are_strict(void **state)
+{
+	static const struct {
+		const char *variable;
+		bool disabled;
+		size_t warnings;
+	} rows[] = {
+		{ "OTEL_SDK_DISABLED=true", true, 0 },	 { "OTEL_SDK_DISABLED=TrUe", true, 0 },
+		{ "OTEL_SDK_DISABLED=false", false, 0 }, { "OTEL_SDK_DISABLED=FALSE", false, 0 },
+		{ "OTEL_SDK_DISABLED=1", false, 1 },
+	};
+	struct options options;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		assert_int_equal(parse(ENV(rows[i].variable), ARGS("run"), &options), 0);
+		assert_int_equal(options.sdk_disabled, rows[i].disabled);
+		assert_int_equal(options.warning_count, rows[i].warnings);
+		options_free(&options);
+	}
+}
+
+/* Every way to be idle names the variable that decides; a way to send is not idle. */
+static void options_noop_reason_names_the_variable(void **state)
+{
+	static const struct {
+		const char *variable[2], *names;
+	} rows[] = {
+		{ { "ENABLE_TRACING=false", "OTEL_EXPORTER_OTLP_ENDPOINT=http://c" }, "ENABLE_TRACING" },
+		{ { "OTEL_SDK_DISABLED=true", "OTEL_EXPORTER_OTLP_ENDPOINT=http://c" }, "OTEL_SDK_DISABLED" },
+		{ { "OTEL_METRICS_EXPORTER=none", "OTEL_EXPORTER_OTLP_ENDPOINT=http://c" }, "OTEL_METRICS_EXPORTER" },
+		{ { "OTEL_METRICS_EXPORTER=prometheus", "OTEL_EXPORTER_OTLP_ENDPOINT=http://c" },
+		  "OTEL_METRICS_EXPORTER" },
+		{ { "X=", "Y=" }, "OTEL_EXPORTER_OTLP_ENDPOINT" },
+		{ { "OTEL_EXPORTER_OTLP_ENDPOINT=collector:4318", "Y=" }, "OTEL_EXPORTER_OTLP_ENDPOINT" },
+		{ { "OTEL_EXPORTER_OTLP_ENDPOINT=http://c", "Y=" }, NULL },
+		{ { "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=http://c/x", "Y=" }, NULL },
+		{ { "OTEL_METRICS_EXPORTER=console", "Y=" }, NULL },
+		{ { "OTEL_METRICS_EXPORTER=Console,otlp,none", "Y=" }, NULL },
+		/* Only unknown names: as if it were not set. */
+		{ { "OTEL_METRICS_EXPORTER=statsd", "OTEL_EXPORTER_OTLP_ENDPOINT=http://c" }, NULL },
+	};
+	struct options options;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		const char *reason;
+
+		assert_int_equal(parse(ENV(rows[i].variable[0], rows[i].variable[1]), ARGS("run"), &options), 0);
+		reason = options_noop_reason(&options);
+		assert_int_equal(!reason, !rows[i].names);
+		if (reason)
+			assert_non_null(strstr(reason, rows[i].names));
+		options_free(&options);
+	}
+}
+
+/* A wrong command line is one line that says what was expected; the result is untouched. */
+static void options_refuse_wrong_flags(void **state)
+{
+	static const struct {
+		const char *argument[3], *error;
+	} rows[] = {
+		{ { NULL }, "expected a command: run, check, probes, top, snapshot or stop" },
+		{ { "start" }, "unknown command 'start', expected run, check, probes, top, snapshot or stop" },
+		{ { "run", "now" }, "unexpected 'now', run takes no argument" },
+		{ { "probes", "1", "2" }, "unexpected '2', probes takes one PID or FILE" },
+		{ { "run", "--interval" }, "--interval: expected a value, MS" },
+		{ { "run", "--interval", "fast" },
+		  "--interval: expected milliseconds from 100 to 86400000, not 'fast'" },
+		{ { "run", "--interval", "99" },
+		  "--interval: expected milliseconds from 100 to 86400000, not '99'" },
+		{ { "run", "--interval=" }, "--interval: expected milliseconds from 100 to 86400000, not ''" },
+		{ { "run", "--once=yes" }, "--once takes no value" },
+		{ { "probes", "--once" }, "--once is not for probes, see 'probemeter probes --help'" },
+		{ { "run", "--json" }, "--json is not for run, see 'probemeter run --help'" },
+		{ { "run", "--endpoint", "c:4318" }, "--endpoint: expected a URL such as http://localhost:4318" },
+		{ { "run", "--protocol=grpc" }, "--protocol: this build does not have grpc, expected http/protobuf" },
+		{ { "run", "--exporter=console,x" },
+		  "--exporter: 'x' is unknown, expected a list of otlp, console or none" },
+		{ { "run", "--exporter=" }, "--exporter: expected a list of otlp, console or none" },
+		{ { "run", "--compression=zip" }, "--compression: expected none or gzip, not 'zip'" },
+		{ { "run", "--service-name=" }, "--service-name: expected text in UTF-8" },
+	};
+	struct options options = { .interval_ms = 123 };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		assert_int_equal(parse(NULL, ARGS((char *)rows[i].argument[0], (char *)rows[i].argument[1],
+						  (char *)rows[i].argument[2]), &options), -EINVAL);
+		assert_string_equal(error, rows[i].error);
+		assert_int_equal(options.interval_ms, 123);
+	}
+	assert_int_equal(parse(NULL, ARGS("run", "--intervall=5"), &options), -EINVAL);
+	assert_non_null(strstr(error, "unknown flag '--intervall', expected one of --exporter, --endpoint, "));
+	assert_int_equal(parse(NULL, ARGS("run", "-x"), &options), -EINVAL);
+}
+
+/* Variables that a command does not listen to cost it no warning. */
+static void options_ignore_what_the_command_does_not_use(void **state)
+{
+	struct options options;
+
+	(void)state;
+	assert_int_equal(parse(ENV("OTEL_METRIC_EXPORT_INTERVAL=x", "OTEL_EXPORTER_OTLP_ENDPOINT=x"),
+			       ARGS("probes", "/srv/api", "--json"), &options), 0);
+	assert_int_equal(options.warning_count, 0);
+	assert_string_equal(options.operand, "/srv/api");
+	assert_true(options.json);
+	options_free(&options);
+	assert_int_equal(parse(NULL, ARGS("probes", "--", "--odd-name"), &options), 0);
+	assert_string_equal(options.operand, "--odd-name");
+	options_free(&options);
+}
+
+/* --help and the documentation hold every flag and every variable, and no line of help is wider than a terminal. */
+static void options_help_names_every_option(void **state)
+{
+	char *help, *document;
+	size_t help_size, document_size;
+	FILE *out = open_memstream(&help, &help_size);
+
+	(void)state;
+	options_help(out, COMMAND_NONE);
+	(void)fclose(out);
+	out = open_memstream(&document, &document_size);
+	options_document(out);
+	(void)fclose(out);
+	for (enum option_key key = 0; key < OPTION_COUNT; key++) {
+		const struct option_row *row = &option_rows[key];
+
+		assert_non_null(row->help);
+		assert_true(row->flag || row->variable[0]);
+		assert_true(row->commands);
+		if (row->flag)
+			assert_non_null(strstr(help, row->flag));
+		for (size_t i = 0; i < OPTION_VARIABLES && row->variable[i]; i++) {
+			assert_non_null(strstr(help, row->variable[i]));
+			assert_non_null(strstr(document, row->variable[i]));
+		}
+	}
+	for (char *line = strtok(help, "\n"); line; line = strtok(NULL, "\n"))
+		assert_true(strlen(line) <= 100);
+	free(help);
+	free(document);
+}
+
+/* --help and --version need no command. */
+static void options_help_needs_no_command(void **state)
+{
+	struct options options;
+
+	(void)state;
+	assert_int_equal(parse(NULL, ARGS("--help"), &options), 0);
+	assert_true(options.help && options.command == COMMAND_NONE);
+	options_free(&options);
+	assert_int_equal(parse(NULL, ARGS("top", "--version"), &options), 0);
+	assert_true(options.version && options.command == COMMAND_TOP);
+	options_free(&options);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(options_default_to_the_reference),
+		cmocka_unit_test(options_prefer_flag_then_environment),
+		cmocka_unit_test(options_prefer_the_signals_variable),
+		cmocka_unit_test(options_endpoint_is_a_base),
+		cmocka_unit_test(options_warn_about_wrong_variables),
+		cmocka_unit_test(options_take_empty_as_unset),
+		cmocka_unit_test(options_booleans_are_strict),
+		cmocka_unit_test(options_noop_reason_names_the_variable),
+		cmocka_unit_test(options_refuse_wrong_flags),
+		cmocka_unit_test(options_ignore_what_the_command_does_not_use),
+		cmocka_unit_test(options_help_names_every_option),
+		cmocka_unit_test(options_help_needs_no_command),
+	};
+
+	return cmocka_run_group_tests_name("options", tests, NULL, NULL);
+}

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * test_service.c - what a process says of itself, and what the host knows, become a resource.
+ */
+#include "unit.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include <probemeter/version.h>
+
+#include "service.h"
+
+#define DEFAULT "integr8scode-backend"
+
+/* The sanitizer's own; gcc installs no header for it. */
+extern size_t __sanitizer_get_current_allocated_bytes(void);
+
+static int set_up(void **state)
+{
+	*state = services_new(DEFAULT);
+	return !*state;
+}
+
+static int tear_down(void **state)
+{
+	services_free(*state);
+	return 0;
+}
+
+static const struct resource *resource_of(struct services *services, const struct service_facts *facts)
+{
+	const struct resource *resource = NULL;
+
+	assert_int_equal(services_resource(services, facts, &resource), 0);
+	assert_non_null(resource);
+	return resource;
+}
+
+/* The value of @key, or NULL; a key that comes twice is a failure. */
+static const char *attribute_of(const struct resource *resource, const char *key)
+{
+	const char *value = NULL;
+
+	for (size_t i = 0; i < resource->attribute_count; i++)
+		if (!strcmp(resource->attribute[i].key, key)) {
+			assert_null(value);
+			value = resource->attribute[i].value;
+		}
+	return value;
+}
+
+/* Each row drops the source that won in the row before. An empty variable is one that is not set. */
+static void name_comes_from_the_first_source_that_has_one(void **state)
+{
+	static const struct {
+		struct service_facts facts;
+		const char *name;
+	} expected[] = {
+		{ { "own", "service.name=attributes", "tracing", "/srv/api", "unit", true }, "own" },
+		{ { "", "service.name=attributes", "tracing", "/srv/api", "unit", true }, "attributes" },
+		{ { NULL, "service.name=attributes", "tracing", "/srv/api", "unit", true }, "attributes" },
+		{ { NULL, "a=b,service.name=attributes", "tracing", "/srv/api", "unit", false }, "attributes" },
+		{ { NULL, "service.name=,a=b", "tracing", "/srv/api", "unit", true }, "tracing" },
+		{ { NULL, "a=b", "tracing", "/srv/api", "unit", true }, "tracing" },
+		{ { NULL, NULL, "tracing", "/srv/api", "unit", false }, "tracing" },
+		{ { NULL, NULL, "", "/srv/api", "unit", true }, DEFAULT },
+		{ { NULL, NULL, NULL, "/srv/api", "unit", true }, DEFAULT },
+		{ { NULL, NULL, NULL, NULL, NULL, true }, DEFAULT },
+		{ { NULL, NULL, NULL, "/srv/api", "unit", false }, "unit" },
+		{ { NULL, NULL, NULL, "/srv/api", "", false }, "unknown_service:api" },
+		{ { NULL, NULL, NULL, "/srv/api", NULL, false }, "unknown_service:api" },
+		{ { NULL, NULL, NULL, "api", NULL, false }, "unknown_service:api" },
+		{ { NULL, NULL, NULL, NULL, NULL, false }, "unknown_service" },
+		{ { NULL, NULL, NULL, "", NULL, false }, "unknown_service" },
+	};
+
+	for (size_t i = 0; i < COUNT(expected); i++) {
+		const struct resource *resource = resource_of(*state, &expected[i].facts);
+
+		assert_string_equal(service_name(resource), expected[i].name);
+		assert_string_equal(attribute_of(resource, "service.name"), expected[i].name);
+	}
+}
+
+/* A value that does not decode is discarded whole, as the specification wants; the name's other sources are not. */
+static void broken_attributes_are_discarded_and_nothing_else(void **state)
+{
+	static const char *const broken[] = {
+		"team=a%2,service.name=wrong", "team=a%zz,service.name=wrong", "service.name=wrong,team=%",
+		"service.name=wrong,noequals", "service.name=wrong,=value",    "service.name=wrong,team=%FF",
+		"service.name=wrong,team=%00",
+	};
+
+	for (size_t i = 0; i < COUNT(broken); i++) {
+		const struct service_facts named = { .otel_service_name = "own", .otel_resource_attributes = broken[i] };
+		const struct service_facts traced = { .tracing_service_name = "tracing",
+						      .otel_resource_attributes = broken[i] };
+		const struct resource *resource = resource_of(*state, &named);
+
+		assert_string_equal(service_name(resource), "own");
+		assert_null(attribute_of(resource, "team"));
+		assert_string_equal(service_name(resource_of(*state, &traced)), "tracing");
+	}
+}
+
+/* What a process says of itself goes on the wire, decoded, and wins over what the host would say. */
+static void attributes_of_the_process_come_out(void **state)
+{
+	const struct service_facts facts = {
+		.otel_service_name = "shop",
+		.otel_resource_attributes = "team=a%2Cb%3Dc, deployment.environment = prod ,service.name=other,"
+					    "service.instance.id=seven,host.name=elsewhere,city=K%C3%B6ln",
+	};
+	const struct resource *resource = resource_of(*state, &facts);
+
+	assert_string_equal(service_name(resource), "shop");
+	assert_string_equal(attribute_of(resource, "team"), "a,b=c");
+	assert_string_equal(attribute_of(resource, "deployment.environment"), "prod");
+	assert_string_equal(attribute_of(resource, "service.instance.id"), "seven");
+	assert_string_equal(attribute_of(resource, "host.name"), "elsewhere");
+	assert_string_equal(attribute_of(resource, "city"), "K\xc3\xb6ln");
+}
+
+/* The attributes every resource has, each key once, ordered by key so that equal resources are equal. */
+static void resource_is_completed_and_ordered(void **state)
+{
+	const struct service_facts facts = { .otel_service_name = "shop", .otel_resource_attributes = "z=1,a=2,m=3" };
+	const struct resource *resource = resource_of(*state, &facts);
+	char host[256] = "";
+
+	(void)gethostname(host, sizeof(host) - 1);
+	assert_string_equal(attribute_of(resource, "host.name"), host);
+	assert_string_equal(attribute_of(resource, "telemetry.sdk.name"), "probemeter");
+	assert_string_equal(attribute_of(resource, "telemetry.sdk.language"), "c");
+	assert_string_equal(attribute_of(resource, "telemetry.sdk.version"), PROBEMETER_VERSION);
+	assert_non_null(attribute_of(resource, "service.instance.id"));
+	for (size_t i = 1; i < resource->attribute_count; i++)
+		assert_true(strcmp(resource->attribute[i - 1].key, resource->attribute[i].key) < 0);
+}
+
+/* Prefork workers share a resource; whatever makes a difference on the wire makes another one. */
+static void equal_resources_are_one_pointer(void **state)
+{
+	const struct service_facts master = { .otel_service_name = "shop", .otel_resource_attributes = "a=1,b=2" };
+	const struct service_facts worker = { .otel_service_name = "shop",
+					      .otel_resource_attributes = "b=2,a=1",
+					      .executable = "/srv/worker",
+					      .unit = "shop" };
+	const struct service_facts other[] = {
+		{ .otel_service_name = "shop", .otel_resource_attributes = "a=1,b=3" },
+		{ .otel_service_name = "shop", .otel_resource_attributes = "a=1" },
+		{ .otel_service_name = "shop", .otel_resource_attributes = "a=1b,=2" },
+		{ .otel_service_name = "shop2", .otel_resource_attributes = "a=1,b=2" },
+	};
+	const struct resource *resource = resource_of(*state, &master);
+
+	assert_ptr_equal(resource_of(*state, &worker), resource);
+	for (size_t i = 0; i < COUNT(other); i++) {
+		assert_ptr_not_equal(resource_of(*state, &other[i]), resource);
+		assert_ptr_equal(resource_of(*state, &other[i]), resource_of(*state, &other[i]));
+	}
+	/* As it was: interning others moved nothing. */
+	assert_string_equal(attribute_of(resource, "b"), "2");
+	assert_ptr_equal(resource_of(*state, &master), resource);
+}
+
+/* Asking again for what is known costs no memory: hosts start millions of short-lived processes. */
+static void known_resources_take_no_more_memory(void **state)
+{
+	const struct service_facts facts = { .otel_service_name = "shop", .otel_resource_attributes = "a=1,b=2" };
+	size_t before, after;
+
+	(void)resource_of(*state, &facts);
+	before = __sanitizer_get_current_allocated_bytes();
+	for (int i = 0; i < 5000; i++)
+		(void)resource_of(*state, &facts);
+	after = __sanitizer_get_current_allocated_bytes();
+	assert_true(after <= before);
+}
+
+/* The same after a restart of the agent, another one for another service: 8-4-4-4-12 hexadecimal digits, version 8. */
+static void instance_id_is_stable_and_told_apart_by_name(void **state)
+{
+	const struct service_facts shop = { .otel_service_name = "shop" }, mail = { .otel_service_name = "mail" };
+	struct services *restarted = services_new("another default");
+	const char *id = attribute_of(resource_of(*state, &shop), "service.instance.id");
+
+	assert_string_equal(attribute_of(resource_of(restarted, &shop), "service.instance.id"), id);
+	assert_string_not_equal(attribute_of(resource_of(*state, &mail), "service.instance.id"), id);
+	assert_int_equal(strlen(id), 36);
+	for (size_t i = 0; i < 36; i++)
+		assert_true(i == 8 || i == 13 || i == 18 || i == 23 ? id[i] == '-' :
+								      strchr("0123456789abcdef", id[i]) != NULL);
+	assert_int_equal(id[14], '8');
+	assert_non_null(strchr("89ab", id[19]));
+	services_free(restarted);
+}
+
+/* Names come from strangers' environments: what is not UTF-8 must not reach a collector, which would refuse the export. */
+static void names_are_made_valid_utf8(void **state)
+{
+	const struct service_facts own = { .otel_service_name = "sh\xffop" };
+	const struct service_facts tracing = { .tracing_service_name = "\xc3" };
+	const struct service_facts unknown = { .executable = "/srv/\xe2\x82" };
+
+	assert_string_equal(service_name(resource_of(*state, &own)), "sh\xef\xbf\xbdop");
+	assert_string_equal(service_name(resource_of(*state, &tracing)), "\xef\xbf\xbd");
+	assert_string_equal(service_name(resource_of(*state, &unknown)), "unknown_service:\xef\xbf\xbd");
+}
+
+/* An absurd path is cut, not written past a buffer. */
+static void long_names_are_survived(void **state)
+{
+	char path[5000];
+	const struct service_facts unknown = { .executable = path }, own = { .otel_service_name = path };
+
+	memset(path, 'p', sizeof(path) - 1);
+	path[sizeof(path) - 1] = '\0';
+	assert_memory_equal(service_name(resource_of(*state, &unknown)), "unknown_service:ppp", 19);
+	assert_string_equal(service_name(resource_of(*state, &own)), path);
+}
+
+/* The agent's own metrics: a name of their own, whatever the default for services is, or what its variables say. */
+static void agent_is_a_service_called_probemeter(void **state)
+{
+	static const struct attribute given[] = { { "team", "platform" }, { "service.name", "wrong" } };
+	const struct resource *resource;
+
+	assert_int_equal(services_agent(*state, NULL, NULL, 0, &resource), 0);
+	assert_string_equal(service_name(resource), "probemeter");
+	assert_int_equal(services_agent(*state, "watcher\xff", given, COUNT(given), &resource), 0);
+	assert_string_equal(service_name(resource), "watcher\xef\xbf\xbd");
+	assert_string_equal(attribute_of(resource, "team"), "platform");
+}
+
+/* Only the scopes of the documented catalogue give a process the default name. */
+static void catalogue_is_known_by_its_scopes(void **state)
+{
+	static const char *const scopes[] = {
+		"ExecutionMetrics", "CoordinatorMetrics", "RateLimitMetrics",	 "EventMetrics", "DatabaseMetrics",
+		"ConnectionMetrics", "HealthMetrics",	   "NotificationMetrics", "DLQMetrics",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(scopes); i++)
+		assert_true(service_scope_is_catalogue(scopes[i]));
+	assert_false(service_scope_is_catalogue("probemeter"));
+	assert_false(service_scope_is_catalogue("executionmetrics"));
+	assert_false(service_scope_is_catalogue("ExecutionMetrics2"));
+	assert_false(service_scope_is_catalogue(""));
+}
+
+#define ID64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+/* The text of /proc/PID/cgroup as hosts and containers have it; NULL: no unit. */
+static void unit_is_the_innermost_service_of_the_cgroup(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *unit;
+	} expected[] = {
+		/* v2 */
+		{ "0::/system.slice/shop.service\n", "shop" },
+		{ "0::/system.slice/shop.service", "shop" },
+		{ "0::/system.slice/system-shop.slice/shop@7.service\n", "shop@7" },
+		{ "0::/system.slice/shop.service/workers/3\n", "shop" },
+		{ "0::/system.slice/shop\\x2dnew.service\n", "shop\\x2dnew" },
+		{ "0::/system.slice/tenant:shop.service\n", "tenant:shop" },
+		{ "0::/user.slice/user-1000.slice/user@1000.service/app.slice/shop.service\n", "shop" },
+		{ "0::/user.slice/user-1000.slice/user@1000.service/app.slice/shop.service/worker\n", "shop" },
+		{ "0::/user.slice/user-1000.slice/session-2.scope\n", NULL },
+		{ "0::/init.scope\n", NULL },
+		{ "0::/\n", NULL },
+		/* v1: a line per controller; some have only part of the path */
+		{ "12:cpuset:/\n11:memory:/system.slice/shop.service\n1:name=systemd:/system.slice/shop.service\n0::/\n",
+		  "shop" },
+		{ "3:cpu,cpuacct:/system.slice\n1:name=systemd:/system.slice/shop.service\n", "shop" },
+		/* Containers have no unit of their own. */
+		{ "0::/system.slice/docker-" ID64 ".scope\n", NULL },
+		{ "0::/docker/" ID64 "\n", NULL },
+		{ "11:memory:/docker/" ID64 "\n1:name=systemd:/docker/" ID64 "\n", NULL },
+		{ "0::/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod1.slice/cri-containerd-" ID64 ".scope\n",
+		  NULL },
+		{ "0::/../../kubepods-besteffort-pod1.slice\n", NULL },
+		/* Looks like one and is none. */
+		{ "0::/system.slice/shop.services\n", NULL },
+		{ "0::/shop.service.d/x\n", NULL },
+		{ "0::/system.slice/.service\n", NULL },
+		{ "0::/.service/shop.service\n", "shop" },
+		{ "", NULL },
+	};
+	char unit[64];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(expected); i++) {
+		(void)strcpy(unit, "untouched");
+		if (expected[i].unit) {
+			assert_int_equal(service_unit(expected[i].text, unit, sizeof(unit)), 0);
+			assert_string_equal(unit, expected[i].unit);
+		} else {
+			assert_int_equal(service_unit(expected[i].text, unit, sizeof(unit)), -ENOENT);
+			assert_string_equal(unit, "untouched");
+		}
+	}
+	/* No room, no name: half a unit's name is another unit's. */
+	assert_int_equal(service_unit("0::/abcd.service", unit, 4), -ENOENT);
+	assert_int_equal(service_unit("0::/abcd.service", unit, 5), 0);
+	assert_string_equal(unit, "abcd");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(name_comes_from_the_first_source_that_has_one),
+		TEST(broken_attributes_are_discarded_and_nothing_else),
+		TEST(attributes_of_the_process_come_out),
+		TEST(resource_is_completed_and_ordered),
+		TEST(equal_resources_are_one_pointer),
+		TEST(known_resources_take_no_more_memory),
+		TEST(instance_id_is_stable_and_told_apart_by_name),
+		TEST(names_are_made_valid_utf8),
+		TEST(long_names_are_survived),
+		TEST(agent_is_a_service_called_probemeter),
+		TEST(catalogue_is_known_by_its_scopes),
+		TEST(unit_is_the_innermost_service_of_the_cgroup),
+	};
+
+	return cmocka_run_group_tests_name("service", tests, NULL, NULL);
+}
