@@ -288,15 +288,14 @@ static void descriptor_read(struct reader *reader, const uint8_t *at, uint32_t s
 	table[reader->result.count++] = fresh;
 }
 
-/* All notes of one PT_NOTE segment. */
+/* All notes of one PT_NOTE segment, 4 bytes a step also where the segment is aligned to 8: mold puts the linker's own
+ * property note, which has a whole number of 8 bytes, and ours into one. */
 static void notes_read(struct reader *reader, const GElf_Phdr *segment)
 {
 	uint64_t size = segment->p_filesz;
 	const uint8_t *bytes, *at, *end;
 	Elf_Data *data;
 
-	if (segment->p_align > 4)
-		return; /* ours are 4-aligned; 8-aligned ones are the linker's own properties */
 	if (size > MAX_NOTE_BYTES - reader->note_bytes) {
 		problem(reader, "a note segment of %llu bytes is too large (at most %u in one file), skipped",
 			(unsigned long long)size, MAX_NOTE_BYTES);
