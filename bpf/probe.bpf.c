@@ -258,22 +258,3 @@ int histogram_bounds(struct pt_regs *ctx)
 	placed = placed_by_bound(parts, bounds_below(metric, bits));
 	return count(ctx, metric, placed.bucket, placed.sum);
 }
-
-/* The agent's trial of nops: an ordinary counter, one for all CPUs. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
-} trial_hits SEC(".maps");
-
-SEC("uprobe")
-int trial(struct pt_regs *ctx __attribute__((unused)))
-{
-	__u32 zero = 0;
-	__u64 *hits = bpf_map_lookup_elem(&trial_hits, &zero);
-
-	if (hits)
-		__sync_fetch_and_add(hits, 1);
-	return 0;
-}

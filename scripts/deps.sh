@@ -3,7 +3,7 @@
 #
 # deps.sh - install the Debian packages this project needs, and only the missing ones
 #
-#   scripts/deps.sh                 every group
+#   scripts/deps.sh                 every group but bench
 #   scripts/deps.sh build           what `make` needs
 #   scripts/deps.sh build service   several groups
 #   scripts/deps.sh --list [GROUP]  print the table's rows, install nothing
@@ -57,6 +57,13 @@ test    | jq                    | reads --json output
 test    | strace                | proves that a quiet service makes no system call for us
 test    | bpftrace              | lists and uses our probes as any USDT
 test    | valgrind              | memory checks of the agent
+bench   | systemtap-sdt-dev     | sys/sdt.h: the classic probe
+bench   | bpftrace              | counts on that probe
+bench   | prometheus-cpp-dev    | the usual client library
+bench   | libabsl-dev           | opentelemetry-cpp, which scripts/tools.sh unpacks, includes it
+bench   | npm / nodejs          | brings and runs the OpenTelemetry SDK for JavaScript
+bench   | wrk                   | saturates the sample service
+bench   | util-linux            | unshare and lscpu
 '
 
 say() { printf 'deps: %s\n' "$*"; }
@@ -122,9 +129,9 @@ for arg in "$@"; do
 	case $arg in
 	--list) list=1 ;;
 	-h|--help) sed -n '4,14s/^# \{0,1\}//p' "$0"; exit 0 ;;
-	build|service|test) groups+=" $arg" ;;
+	build|service|test|bench) groups+=" $arg" ;;
 	all) groups=" $ALL" ;;
-	*) printf 'deps: %s\n' "expected a group (${ALL// /, }, all) or --list, not '$arg'" >&2; exit 2 ;;
+	*) printf 'deps: %s\n' "expected a group (${ALL// /, }, bench, all) or --list, not '$arg'" >&2; exit 2 ;;
 	esac
 done
 groups=${groups:- $ALL}

@@ -1,10 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# tools.sh - unpack the receivers that the end-to-end tests export to under build/tools
+# tools.sh - unpack what tests and benchmark need and Debian 12 does not install, under build/tools
 #
-#   scripts/tools.sh            bring what is missing; nothing to do and no network when all is there
+#   scripts/tools.sh            the receivers that the end-to-end tests export to
+#   scripts/tools.sh bench      what the benchmark compares with
 #   scripts/tools.sh --list     print what would be brought and from which suite
+#
+# Brings what is missing; nothing to do and no network when all is there.
 #
 # The system stays as it is: no package is installed, no apt source is added, no daemon starts, and root is not
 # needed. Some of these packages exist in a newer suite than the machine's only, so apt runs with a state directory
@@ -15,11 +18,13 @@
 # build/tools/python/ (the official OTLP messages as python modules, made by protoc).
 set -euo pipefail
 
-# package | suite | version at least | files that must be in it | why
+# group | package | suite | version at least | files that must be in it | why
 TABLE='
-victoria-metrics    | trixie             | 1.112 | usr/bin/victoria-metrics usr/bin/vmagent | takes OTLP, answers PromQL; vmagent hands OTLP on to Prometheus
-prometheus          | bookworm           | 2.42  | usr/bin/prometheus usr/bin/promtool      | the PromQL that dashboards really use
-opentelemetry-proto | bookworm-backports | 1.0   | usr/include/opentelemetry/proto          | the official message definitions
+test  | victoria-metrics      | trixie             | 1.112 | usr/bin/victoria-metrics usr/bin/vmagent | takes OTLP, answers PromQL; vmagent hands OTLP on to Prometheus
+test  | prometheus            | bookworm           | 2.42  | usr/bin/prometheus usr/bin/promtool      | the PromQL that dashboards really use
+test  | opentelemetry-proto   | bookworm-backports | 1.0   | usr/include/opentelemetry/proto          | the official message definitions
+bench | opentelemetry-cpp     | bookworm-backports | 1.19  | usr/lib                                  | the SDK for C++, to compare with
+bench | opentelemetry-cpp-dev | bookworm-backports | 1.19  | usr/include/opentelemetry/sdk/metrics    | its headers
 '
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
@@ -29,9 +34,9 @@ tools=$PWD/build/tools
 say() { printf 'tools: %s\n' "$*"; }
 die() { printf 'tools: %s\n' "$*" >&2; exit 1; }
 
-# rows - the table, trimmed, as "package|suite|version|files|why"
+# rows - the table's rows of this group, trimmed, as "package|suite|version|files|why"
 rows() {
-	sed -n 's/ *| */|/g; s/^ *//; s/ *$//; /./p' <<<"$TABLE"
+	sed -n "s/ *| */|/g; s/^ *//; s/ *\$//; s/^$group|//p" <<<"$TABLE"
 }
 
 # complete PACKAGE_DIR FILE... - true when every file is there
@@ -105,22 +110,26 @@ bring() {
 	say "$package $got from $suite"
 }
 
+group=test
 case ${1:-} in
 '') ;;
+bench) group=bench ;;
 --list)
-	rows | while IFS='|' read -r package suite version files why; do
-		printf '%-20s %-19s >= %-6s %s\n' "$package" "$suite" "$version" "$why"
+	for group in test bench; do
+		rows | while IFS='|' read -r package suite version files why; do
+			printf '%-22s %-19s >= %-6s %s\n' "$package" "$suite" "$version" "$why"
+		done
 	done
 	exit 0 ;;
--h|--help) sed -n '4,15s/^# \{0,1\}//p' "$0"; exit 0 ;;
-*) printf "tools: expected --list or no argument, not '%s'\n" "$1" >&2; exit 2 ;;
+-h|--help) sed -n '4,18s/^# \{0,1\}//p' "$0"; exit 0 ;;
+*) printf "tools: expected bench, --list or no argument, not '%s'\n" "$1" >&2; exit 2 ;;
 esac
 
 modules=$tools/python/opentelemetry/proto/collector/metrics/v1/metrics_service_pb2.py
-[[ -n $(missing) || ! -e $modules ]] || exit 0
+[[ -n $(missing) || ($group == test && ! -e $modules) ]] || exit 0
 
 for program in apt-get dpkg-deb flock; do
-	command -v $program >/dev/null || die "needs Debian's $program. Remedy: put victoria-metrics, vmagent and prometheus into $tools/bin by hand"
+	command -v $program >/dev/null || die "needs Debian's $program. Remedy: put what 'scripts/tools.sh --list' names into $tools by hand"
 done
 mkdir -p "$tools"
 exec 9>"$tools/.lock"
@@ -164,6 +173,8 @@ while IFS='|' read -r package suite version files why; do
 		[[ $file != usr/bin/* ]] || ln -sfn "../$package/$file" "$tools/bin/${file##*/}"
 	done
 done < <(rows)
+
+[[ $group == test ]] || exit 0
 
 command -v protoc >/dev/null || die "protoc is missing. Remedy: scripts/deps.sh build"
 rm -rf "$tools/.python"

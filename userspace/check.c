@@ -17,7 +17,6 @@
 #include "options.h"
 #include "privilege.h"
 #include "trial.h"
-#include "../bpf/maps.h"
 
 static bool kernel_new_enough(char *detail, size_t size)
 {
@@ -50,23 +49,14 @@ static bool has_capabilities(char *detail, size_t size)
 
 static bool programs_load(char *detail, size_t size)
 {
-	const struct kernel_limits limits = { 1024, 1024, 64, 64 };
-	struct trial_result trial[ATTACH_WAYS];
-	struct kernel kernel;
-	enum attach_way way;
-	int err = kernel_load(&limits, KERNEL_LINKS_AUTO, &kernel);
+	struct trial trial;
+	int err = trial_run(KERNEL_LINKS_AUTO, &trial);
 
-	if (err) {
-		(void)snprintf(detail, size, "%s", strerror(-err));
-		return false;
-	}
-	err = trial_run(&kernel, &way, trial);
 	if (err)
 		(void)snprintf(detail, size, "%s", strerror(-err));
 	else
-		(void)snprintf(detail, size, "%s, %.0f ns per hit", attach_way_name[way], trial[way].ns);
-	kernel_free(&kernel);
-	return !err && trial[way].counts;
+		trial_describe(&trial, detail, size);
+	return !err && trial.result[trial.way].counts;
 }
 
 static const struct requirement {

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cost.h"
 #include "ledger.h"
 #include "level.h"
 #include "log.h"
@@ -23,6 +24,8 @@ struct collector {
 	struct owners *owners;
 	struct names *names;
 	struct seen *seen;
+	struct costs *costs;
+	double hit_ns;
 	const struct resource *agent;
 	uint64_t agent_start_unix_ns;
 	uint64_t metric_start_unix_ns[PM_MAX_METRICS];
@@ -34,7 +37,7 @@ struct collector {
 };
 
 struct collector *collector_new(const struct kernel *kernel, struct metrics *metrics, struct services *services,
-				const struct resource *agent)
+				const struct resource *agent, double hit_ns)
 {
 	struct collector *collector = calloc(1, sizeof(*collector));
 
@@ -45,8 +48,10 @@ struct collector *collector_new(const struct kernel *kernel, struct metrics *met
 	collector->owners = owners_new(services);
 	collector->names = names_new();
 	collector->seen = seen_new();
+	collector->costs = costs_new();
+	collector->hit_ns = hit_ns;
 	collector->agent = agent;
-	if (!collector->owners || !collector->names || !collector->seen) {
+	if (!collector->owners || !collector->names || !collector->seen || !collector->costs) {
 		collector_free(collector);
 		return NULL;
 	}
@@ -60,6 +65,7 @@ void collector_free(struct collector *collector)
 	owners_free(collector->owners);
 	names_free(collector->names);
 	seen_free(collector->seen);
+	costs_free(collector->costs);
 	snapshot_free(&collector->snapshot);
 	ledger_free(&collector->ledger);
 	free(collector->sample);
@@ -103,6 +109,8 @@ static int run_add(struct collector *collector, const struct raw_series *series,
 {
 	struct sample *sample = reserve(collector, 1);
 	const char *const *value;
+	uint64_t hits = 0;
+	size_t at;
 	uint32_t i;
 
 	if (!sample)
@@ -117,6 +125,10 @@ static int run_add(struct collector *collector, const struct raw_series *series,
 	};
 	if (!sample->resource)
 		return 0; /* its service is settled by the next collection */
+	for (at = 0; at < count; at++)
+		hits += cell[at].count;
+	if (costs_add(collector->costs, sample->resource, hits))
+		return -ENOMEM;
 	if (!sample->overflow && cell->where & PM_BUCKET_UNNAMED && (!series || names_spilled(collector->names, series)))
 		sample->overflow = true;
 	if (!sample->overflow) {
@@ -271,12 +283,13 @@ int collector_points(struct collector *collector, const struct discovery *discov
 	const struct merge_rule rule = { .time_unix_ns = now_unix_ns };
 	struct points points;
 	struct sample *sample;
-	size_t own;
+	size_t own, costs;
 	int err;
 
 	if (!collector->agent_start_unix_ns)
 		collector->agent_start_unix_ns = now_unix_ns;
 	collector->count = 0;
+	costs_begin(collector->costs);
 	err = snapshot_read(collector->kernel, &collector->snapshot);
 	if (err)
 		return err;
@@ -295,20 +308,30 @@ int collector_points(struct collector *collector, const struct discovery *discov
 	self->series = collector->snapshot.series_count;
 	self->cells = collector->snapshot.cell_count;
 	own = self_count(collector->metrics, collector->snapshot.drop);
-	sample = reserve(collector, seen_count(collector->seen) + own);
+	costs = costs_count(collector->costs);
+	sample = reserve(collector, seen_count(collector->seen) + own + costs);
 	if (!sample)
 		return -ENOMEM;
 	seen_samples(collector->seen, sample);
 	sample += seen_count(collector->seen);
 	err = self_samples(self, collector->metrics, collector->snapshot.drop, collector->agent,
 			   collector->agent_start_unix_ns, arena, sample);
+	if (!err)
+		err = costs_samples(collector->costs, collector->hit_ns, collector->agent, collector->agent_start_unix_ns,
+				    arena, sample + own);
 	if (err)
 		return err;
-	collector->count += seen_count(collector->seen) + own;
+	collector->count += seen_count(collector->seen) + own + costs;
 	err = merge_fold(collector->sample, collector->count, &rule, arena, &points);
 	if (!err)
 		err = seen_update(collector->seen, &points);
 	if (!err)
 		*ret = points;
 	return err;
+}
+
+const struct resource *collector_over(struct collector *collector, uint64_t elapsed_ns, unsigned max_percent,
+				      double *ret_percent)
+{
+	return costs_over(collector->costs, collector->hit_ns, elapsed_ns, max_percent, ret_percent);
 }

@@ -13,9 +13,9 @@
 
 struct collector;
 
-/* @agent: the resource of the agent's own metrics. */
+/* @agent: the resource of the agent's own metrics. @hit_ns: what a hit costs here, for the estimate of cost.h. */
 struct collector *collector_new(const struct kernel *kernel, struct metrics *metrics, struct services *services,
-				const struct resource *agent);
+				const struct resource *agent, double hit_ns);
 void collector_free(struct collector *collector);
 
 /* When this metric was first attached: the start of its streams. Call before attaching. */
@@ -35,5 +35,9 @@ int collector_services(struct collector *collector, const struct discovery *disc
  */
 int collector_points(struct collector *collector, const struct discovery *discovery, struct self *self,
 		     uint64_t now_unix_ns, struct arena *arena, struct points *ret);
+
+/* As costs_over() of cost.h, between the last two collections. */
+const struct resource *collector_over(struct collector *collector, uint64_t elapsed_ns, unsigned max_percent,
+				      double *ret_percent);
 
 #endif

@@ -165,6 +165,25 @@ uint64_t kernel_bytes(const struct kernel_limits *limits, uint32_t cpus)
 	       PM_MAX_TASKS * 8ull + PM_MAX_METRICS * PM_DROP_REASONS * 8ull;
 }
 
+uint64_t kernel_bytes_now(const struct kernel *kernel)
+{
+	unsigned long long bytes, total = 0;
+	struct bpf_map *map;
+	char path[48], line[128];
+	FILE *file;
+
+	bpf_object__for_each_map(map, kernel->skeleton->obj) {
+		(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", bpf_map__fd(map));
+		file = fopen(path, "re");
+		while (file && fgets(line, sizeof(line), file))
+			if (sscanf(line, "memlock: %llu", &bytes) == 1)
+				total += bytes;
+		if (file)
+			(void)fclose(file);
+	}
+	return total;
+}
+
 static const void *map_memory(const struct bpf_map *map, size_t size)
 {
 	void *memory = mmap(NULL, size, PROT_READ, MAP_SHARED, bpf_map__fd(map), 0);

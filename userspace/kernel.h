@@ -40,6 +40,9 @@ struct kernel_limits {
 /* Bytes of kernel memory that these limits allow at most, on a host with @cpus possible CPUs. */
 uint64_t kernel_bytes(const struct kernel_limits *limits, uint32_t cpus);
 
+/* Bytes that the kernel says its maps take now ("memlock" of their fdinfo). */
+uint64_t kernel_bytes_now(const struct kernel *kernel);
+
 /* What this host gets if nobody says otherwise: cells for all CPUs take at most 64 MiB. */
 struct kernel_limits kernel_limits_default(void);
 

@@ -56,6 +56,8 @@ enum option_key {
 	OPTION_DEFAULT_SERVICE,
 	OPTION_SERVICE_NAME,
 	OPTION_RESOURCE,
+	OPTION_LINKS,
+	OPTION_MAX_OVERHEAD,
 	OPTION_LOG_LEVEL,
 	OPTION_ONCE,
 	OPTION_JSON,
@@ -95,6 +97,8 @@ struct options {
 	const char *default_service; /* service.name for processes that name none and carry the catalogue's metrics */
 	const char *service_name; /* of the agent itself, or NULL */
 	struct pairs resource; /* of the agent itself */
+	unsigned links; /* enum kernel_links */
+	unsigned max_overhead; /* percent of a CPU that one service's probes may cost without a warning */
 	unsigned log_level; /* enum log_level */
 	bool once;
 	bool json;

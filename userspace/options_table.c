@@ -6,6 +6,8 @@
  */
 #include "options_table.h"
 
+#include "kernel.h"
+
 #define BIT(command) (1u << (command))
 #define EXPORTS (BIT(COMMAND_RUN) | BIT(COMMAND_CHECK))
 #define NAMES (BIT(COMMAND_RUN) | BIT(COMMAND_PROBES) | BIT(COMMAND_TOP))
@@ -59,6 +61,13 @@ static const struct option_choice aggregations[] = {
 	{ .name = NULL },
 };
 
+static const struct option_choice links[] = {
+	{ .name = "auto", .value = KERNEL_LINKS_AUTO },
+	{ .name = "uprobe_multi", .value = KERNEL_LINKS_UPROBE_MULTI },
+	{ .name = "perf_event", .value = KERNEL_LINKS_PERF_EVENT },
+	{ .name = NULL },
+};
+
 static const struct option_choice levels[] = {
 	{ .name = "error", .value = LOG_ERROR },
 	{ .name = "warn", .value = LOG_WARN },
@@ -103,7 +112,7 @@ const struct option_row option_rows[OPTION_COUNT] = {
 	},
 	[OPTION_TIMEOUT] = {
 		.flag = "timeout", .argument = "MS", .variable = OTLP("TIMEOUT"), .initial = "10000",
-		.type = OPTION_TYPE_MS, FIELD(timeout_ms), .maximum = DAY_MS, .commands = EXPORTS,
+		.type = OPTION_TYPE_NUMBER, FIELD(timeout_ms), .maximum = DAY_MS, .unit = "milliseconds", .commands = EXPORTS,
 		.help = "for one request, in milliseconds; 0: none",
 	},
 	[OPTION_COMPRESSION] = {
@@ -139,13 +148,13 @@ const struct option_row option_rows[OPTION_COUNT] = {
 	},
 	[OPTION_INTERVAL] = {
 		.flag = "interval", .argument = "MS", .variable = { "OTEL_METRIC_EXPORT_INTERVAL" }, .initial = "10000",
-		.type = OPTION_TYPE_MS, FIELD(interval_ms), .minimum = 100, .maximum = DAY_MS,
+		.type = OPTION_TYPE_NUMBER, FIELD(interval_ms), .minimum = 100, .maximum = DAY_MS, .unit = "milliseconds",
 		.commands = BIT(COMMAND_RUN) | BIT(COMMAND_TOP),
 		.help = "from export to export, in milliseconds",
 	},
 	[OPTION_EXPORT_TIMEOUT] = {
 		.variable = { "OTEL_METRIC_EXPORT_TIMEOUT" }, .initial = "30000",
-		.type = OPTION_TYPE_MS, FIELD(export_timeout_ms), .minimum = 1, .maximum = DAY_MS,
+		.type = OPTION_TYPE_NUMBER, FIELD(export_timeout_ms), .minimum = 1, .maximum = DAY_MS, .unit = "milliseconds",
 		.commands = BIT(COMMAND_RUN),
 		.help = "for one export with all its tries, and for the last one, in milliseconds",
 	},
@@ -164,6 +173,18 @@ const struct option_row option_rows[OPTION_COUNT] = {
 		.variable = { "OTEL_RESOURCE_ATTRIBUTES" },
 		.type = OPTION_TYPE_ATTRIBUTES, FIELD(resource), .commands = NAMES,
 		.help = "of the agent's own metrics: key=value,key2=value2, percent-encoded",
+	},
+	[OPTION_LINKS] = {
+		.flag = "links", .argument = "KIND", .initial = "auto",
+		.type = OPTION_TYPE_CHOICE, FIELD(links), .choice = links,
+		.commands = BIT(COMMAND_RUN) | BIT(COMMAND_PROBES),
+		.help = "how probes are attached: one link for many sites, or an event each",
+	},
+	[OPTION_MAX_OVERHEAD] = {
+		.flag = "max-overhead", .argument = "PERCENT", .initial = "3",
+		.type = OPTION_TYPE_NUMBER, FIELD(max_overhead), .maximum = 1000000, .unit = "percent",
+		.commands = BIT(COMMAND_RUN),
+		.help = "of one CPU, that a service's probes may cost without a warning",
 	},
 	[OPTION_LOG_LEVEL] = {
 		.flag = "log-level", .argument = "LEVEL", .variable = { "OTEL_LOG_LEVEL" }, .initial = "info",

@@ -11,7 +11,7 @@
 enum option_type {
 	OPTION_TYPE_SWITCH, /* bool; a flag without a value */
 	OPTION_TYPE_BOOLEAN, /* bool; true or false */
-	OPTION_TYPE_MS, /* unsigned, milliseconds */
+	OPTION_TYPE_NUMBER, /* unsigned, from @minimum to @maximum */
 	OPTION_TYPE_TEXT, /* const char *, UTF-8 */
 	OPTION_TYPE_URL, /* const char *, http or https */
 	OPTION_TYPE_CHOICE, /* unsigned, one of @choice */
@@ -36,7 +36,8 @@ struct option_row {
 	const char *initial; /* default, as a user would write it, or NULL */
 	enum option_type type;
 	size_t offset; /* in struct options */
-	unsigned minimum, maximum; /* OPTION_TYPE_MS */
+	unsigned minimum, maximum; /* OPTION_TYPE_NUMBER */
+	const char *unit; /* of a number, for messages */
 	const struct option_choice *choice;
 	unsigned commands; /* 1 << COMMAND_*, of those that listen to it */
 	const char *help; /* one line */

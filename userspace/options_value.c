@@ -94,7 +94,7 @@ static int parse_boolean(struct option_value *value)
 			    value->text);
 }
 
-static int parse_ms(struct option_value *value)
+static int parse_number(struct option_value *value)
 {
 	const struct option_row *row = value->row;
 	unsigned long number;
@@ -103,7 +103,7 @@ static int parse_ms(struct option_value *value)
 	errno = 0;
 	number = strtoul(value->text, &end, 10);
 	if (!isdigit((unsigned char)*value->text) || *end || errno || number < row->minimum || number > row->maximum)
-		return value_expected(value, "expected milliseconds from %u to %u, not '%.64s'", row->minimum,
+		return value_expected(value, "expected %s from %u to %u, not '%.64s'", row->unit, row->minimum,
 				      row->maximum, value->text);
 	*(unsigned *)value_field(value) = (unsigned)number;
 	return 0;
@@ -224,7 +224,7 @@ static int parse_headers(struct option_value *value)
 
 static int (*const parsers[])(struct option_value *) = {
 	[OPTION_TYPE_SWITCH] = parse_switch,	 [OPTION_TYPE_BOOLEAN] = parse_boolean,
-	[OPTION_TYPE_MS] = parse_ms,		 [OPTION_TYPE_TEXT] = parse_text,
+	[OPTION_TYPE_NUMBER] = parse_number,		 [OPTION_TYPE_TEXT] = parse_text,
 	[OPTION_TYPE_URL] = parse_url,		 [OPTION_TYPE_CHOICE] = parse_choice,
 	[OPTION_TYPE_LIST] = parse_list,	 [OPTION_TYPE_HEADERS] = parse_headers,
 	[OPTION_TYPE_ATTRIBUTES] = parse_attributes,

@@ -21,6 +21,8 @@
 #include "discover.h"
 #include "log.h"
 #include "options.h"
+#include "privilege.h"
+#include "trial.h"
 
 static const char *const kind_names[] = {
 	[PROBEMETER_KIND_COUNTER] = "counter",
@@ -181,6 +183,18 @@ static int processes_show(pid_t only, json_object *rows)
 	return err;
 }
 
+/* Where an agent on this host would attach: by the same trial, if we may. */
+static void way_show(const struct options *options)
+{
+	struct trial trial;
+	char line[160], missing[256];
+
+	if (privilege_missing(missing, sizeof(missing)) || trial_run((enum kernel_links)options->links, &trial))
+		return;
+	trial_describe(&trial, line, sizeof(line));
+	printf("\nagent: %s\n", line);
+}
+
 int probes(const struct options *options)
 {
 	const char *operand = options->operand;
@@ -190,6 +204,8 @@ int probes(const struct options *options)
 
 	if (rows && !err)
 		puts(json_object_to_json_string_ext(rows, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
+	if (!rows && !err)
+		way_show(options);
 	json_object_put(rows);
 	return err ? 1 : 0;
 }

@@ -34,7 +34,7 @@
 struct agent {
 	const struct options *options;
 	struct kernel kernel;
-	enum attach_way way;
+	struct trial trial;
 	struct metrics *metrics;
 	struct services *services;
 	struct collector *collector;
@@ -47,6 +47,7 @@ struct agent {
 	struct outage outage;
 	size_t binaries;
 	bool said_nothing_found;
+	uint64_t collected_ns; /* when, CLOCK_MONOTONIC; 0: not yet */
 	int signal_fd;
 };
 
@@ -79,7 +80,7 @@ static void object_found(void *context, struct object *object)
 		else
 			collector_metric_starts(agent->collector, object->metric[i], now);
 	}
-	err = attach_object(&agent->kernel, agent->way, object);
+	err = attach_object(&agent->kernel, agent->trial.way, object);
 	if (err) {
 		object->attach_failed = true;
 		log_message(LOG_WARN, "attach: '%s': %s; its counters and histograms are not counted", object->path,
@@ -153,6 +154,21 @@ static void results(struct agent *agent)
 		account(agent, err, &result);
 }
 
+/* Name the services whose probes cost more than the user wants. */
+static void overhead_report(struct agent *agent)
+{
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
+	const struct resource *resource;
+	double percent;
+
+	while (agent->collected_ns &&
+	       (resource = collector_over(agent->collector, now - agent->collected_ns, agent->options->max_overhead, &percent)))
+		log_message(LOG_WARN,
+			    "service '%s': probes cost it about %.0f %% of a CPU (--max-overhead %u); fire its busiest metrics less often",
+			    service_name(resource), percent, agent->options->max_overhead);
+	agent->collected_ns = now;
+}
+
 /* Collect and hand to every exporter. @last: nothing follows, so wait for the delivery. */
 static int export_points(struct agent *agent, bool last)
 {
@@ -170,6 +186,7 @@ static int export_points(struct agent *agent, bool last)
 			    strerror(-err));
 		return err;
 	}
+	overhead_report(agent);
 	if (agent->console)
 		(void)console_print(agent->console, &points);
 	if (!agent->sender)
@@ -257,9 +274,8 @@ static int start(struct agent *agent)
 {
 	const struct kernel_limits limits = kernel_limits_default();
 	unsigned exporters = options_exporters(agent->options);
-	struct trial_result trial[ATTACH_WAYS];
 	const struct resource *own;
-	char missing[256];
+	char missing[256], line[160];
 	int err;
 
 	if (privilege_missing(missing, sizeof(missing))) {
@@ -267,23 +283,26 @@ static int start(struct agent *agent)
 		return -EPERM;
 	}
 	files_allow();
-	err = kernel_load(&limits, KERNEL_LINKS_AUTO, &agent->kernel);
+	err = trial_run((enum kernel_links)agent->options->links, &agent->trial);
+	if (!err)
+		err = kernel_load(&limits, agent->trial.links, &agent->kernel);
 	if (err) {
 		log_message(LOG_ERROR, "run: the kernel refused the BPF programs: %s; 'probemeter check' says what this host lacks",
 			    strerror(-err));
 		return err;
 	}
-	(void)trial_run(&agent->kernel, &agent->way, trial);
-	log_message(LOG_INFO, "kernel: probes on the %s (%.0f ns per hit here), at most %.1f MiB for maps",
-		    attach_way_name[agent->way], trial[agent->way].ns,
-		    (double)kernel_bytes(&limits, agent->kernel.cpus) / (1 << 20));
+	trial_describe(&agent->trial, line, sizeof(line));
+	log_message(LOG_INFO, "kernel: %s; at most %.1f MiB for maps, %.1f MiB now", line,
+		    (double)kernel_bytes(&limits, agent->kernel.cpus) / (1 << 20),
+		    (double)kernel_bytes_now(&agent->kernel) / (1 << 20));
 	agent->metrics = metrics_new();
 	agent->services = services_new(agent->options->default_service);
 	agent->arena = arena_new();
 	if (agent->metrics && agent->services &&
 	    !services_agent(agent->services, agent->options->service_name, agent->options->resource.pair,
 			    agent->options->resource.count, &own))
-		agent->collector = collector_new(&agent->kernel, agent->metrics, agent->services, own);
+		agent->collector = collector_new(&agent->kernel, agent->metrics, agent->services, own,
+						 agent->trial.result[agent->trial.way].ns);
 	if (exporters & EXPORTER_CONSOLE)
 		agent->console = console_new(stdout);
 	if (exporters & EXPORTER_OTLP)

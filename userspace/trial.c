@@ -11,10 +11,9 @@
 #define PROBEMETER_SCOPE TRIAL_SCOPE
 #include <probemeter/probemeter.h>
 
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -23,6 +22,7 @@
 #include "arena.h"
 #include "log.h"
 #include "probe.skel.h"
+#include "../bpf/maps.h"
 
 PROBEMETER_COUNTER(probemeter_trial, "probemeter.trial", "{hit}", "Hits of the agent's own trial")
 
@@ -72,12 +72,14 @@ static void child(int report_fd)
 	_exit(write(report_fd, &report, sizeof(report)) != sizeof(report));
 }
 
+/* All that the trial's kernel side has counted: there is nothing else in it. */
 static uint64_t hits_read(const struct kernel *kernel)
 {
-	uint32_t zero = 0;
 	uint64_t hits = 0;
+	size_t i;
 
-	(void)bpf_map_lookup_elem(bpf_map__fd(kernel->skeleton->maps.trial_hits), &zero, &hits);
+	for (i = 0; i < (size_t)kernel->cpus * kernel->slots; i++)
+		hits += kernel->cells[i].count;
 	return hits;
 }
 
@@ -93,7 +95,7 @@ static int try_way(const struct kernel *kernel, enum attach_way way, int fd, con
 
 	if (!attachment)
 		return -ENOMEM;
-	err = attach_sites(kernel, attachment, kernel->skeleton->progs.trial, fd, places, attach_places(way, d, 0, places));
+	err = attach_sites(kernel, attachment, kernel->skeleton->progs.counter, fd, places, attach_places(way, d, 0, places));
 	if (err)
 		goto out;
 	if (pipe2(pipes, O_CLOEXEC)) {
@@ -118,36 +120,48 @@ out:
 	return err;
 }
 
-int trial_run(const struct kernel *kernel, enum attach_way *ret_way, struct trial_result ret_result[ATTACH_WAYS])
+int trial_run(enum kernel_links links, struct trial *ret)
 {
-	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), err = -ENOENT;
+	const struct kernel_limits limits = { 1024, 64, 64, 64 };
+	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), err;
 	struct arena *arena = arena_new();
+	struct kernel kernel = { 0 };
 	struct descriptors own = { 0 };
+	struct trial trial = { 0 };
 	enum attach_way way;
 	size_t i;
 
-	*ret_way = ATTACH_NOTED;
-	memset(ret_result, 0, ATTACH_WAYS * sizeof(*ret_result));
-	if (fd < 0 || !arena || descriptors_read(fd, arena, &own))
+	err = arena ? fd < 0 ? -errno : descriptors_read(fd, arena, &own) : -ENOMEM;
+	if (err)
 		goto out;
 	for (i = 0; i < own.count; i++)
 		if (!strcmp(own.descriptor[i].metric.scope, TRIAL_SCOPE))
 			break;
-	if (i == own.count)
+	err = i == own.count ? -ENOENT : kernel_load(&limits, links, &kernel);
+	if (err)
 		goto out;
+	trial.links = kernel.links;
 	for (way = 0; way < ATTACH_WAYS; way++) {
-		err = try_way(kernel, way, fd, &own.descriptor[i], &ret_result[way]);
+		struct trial_result *result = &trial.result[way];
+		int failed = try_way(&kernel, way, fd, &own.descriptor[i], result);
+
 		log_message(LOG_DEBUG, "trial: %s: %s, %.0f ns per hit", attach_way_name[way],
-			    err ? strerror(-err) : ret_result[way].counts ? "counts" : "does not count every hit",
-			    ret_result[way].ns);
-		if (ret_result[way].counts &&
-		    (!ret_result[*ret_way].counts || ret_result[way].ns < ret_result[*ret_way].ns))
-			*ret_way = way;
+			    failed ? strerror(-failed) : result->counts ? "counts" : "does not count every hit", result->ns);
+		if (result->counts && (!trial.result[trial.way].counts || result->ns < trial.result[trial.way].ns))
+			trial.way = way;
 	}
-	err = 0;
+	*ret = trial;
 out:
+	kernel_free(&kernel);
 	arena_free(arena);
 	if (fd >= 0)
 		(void)close(fd);
 	return err;
+}
+
+void trial_describe(const struct trial *trial, char *ret, size_t size)
+{
+	(void)snprintf(ret, size, "probes on the %s, by %s: %.0f ns per hit here", attach_way_name[trial->way],
+		       trial->links == KERNEL_LINKS_UPROBE_MULTI ? "uprobe_multi" : "perf_event",
+		       trial->result[trial->way].ns);
 }

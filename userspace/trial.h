@@ -15,13 +15,24 @@ struct trial_result {
 	double ns; /* per hit, median of the runs; 0 if it was not measured */
 };
 
+struct trial {
+	enum attach_way way; /* the fastest that counts; ATTACH_NOTED if no other does */
+	enum kernel_links links; /* as this kernel has them */
+	struct trial_result result[ATTACH_WAYS];
+};
+
 /**
  * trial_run - try each way on a stub of this very binary, in children of our own
- * @ret_way:    the fastest way that counts; ATTACH_NOTED if no other does
- * @ret_result: what was found, by way
+ * @links: how to attach
+ * @ret:   untouched on failure
  *
- * Return: 0, or -errno if nothing could be tried (then @ret_way is ATTACH_NOTED).
+ * Loads and unloads the counting programs for itself, so that nothing of the trial is left in the agent's counts.
+ *
+ * Return: 0, or -errno if the programs cannot be loaded or nothing could be tried.
  */
-int trial_run(const struct kernel *kernel, enum attach_way *ret_way, struct trial_result ret_result[ATTACH_WAYS]);
+int trial_run(enum kernel_links links, struct trial *ret);
+
+/* One line for people: the way taken and what a hit costs. */
+void trial_describe(const struct trial *trial, char *ret, size_t size);
 
 #endif

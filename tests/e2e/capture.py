@@ -59,7 +59,7 @@ def partial_success(rejected, message):
 
 
 class Request:
-    """One request as it came in: when, where, headers, raw body."""
+    """One request as it came in: when, where, headers, raw body. Decoding keeps nothing: a busy host sends a lot."""
 
     def __init__(self, handler, body):
         self.at_s = time.time()
@@ -67,20 +67,35 @@ class Request:
         self.path = handler.path
         self.headers = handler.headers
         self.body = body
-        self._message = None
+        self._time_ns = None
 
     def message(self):
         """The decoded request; raises otlp.Malformed."""
-        if self._message is None:
-            self._message = otlp.decode(self.body, self.headers.get("Content-Encoding", ""))
-        return self._message
+        return otlp.decode(self.body, self.headers.get("Content-Encoding", ""))
 
     def points(self):
         return list(otlp.points(self.message()))
 
     def time_ns(self):
         """The latest time of any point: when its snapshot was taken."""
-        return max((p.point.time_unix_nano for p in self.points()), default=0)
+        if self._time_ns is None:
+            self._time_ns = max((p.point.time_unix_nano for p in otlp.points(self.message())), default=0)
+        return self._time_ns
+
+    def keep_only(self, services):
+        """Cut out every resource whose service.name begins with none of @services; return the names that went.
+
+        Where nothing goes, the bytes stay the sender's own.
+        """
+        message = self.message()
+        names = [otlp.attributes(resource.resource.attributes).get("service.name", "")
+                 for resource in message.resource_metrics]
+        gone = {name for name in names if not name.startswith(services)}
+        if gone:
+            kept = [resource for resource, name in zip(message.resource_metrics, names) if name not in gone]
+            self.body = otlp.service.ExportMetricsServiceRequest(resource_metrics=kept).SerializeToString()
+            del self.headers["Content-Encoding"]
+        return gone
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -238,6 +253,10 @@ class Tee(Server):
         self.pass_if = lambda request: True
 
     def accept(self, request):
+        try:
+            self.strangers |= request.keep_only(self.ours)
+        except otlp.Malformed as error:
+            self.errors.append(str(error))
         answer = super().accept(request)
         try:
             if answer is OK and self.pass_if(request):
@@ -248,20 +267,9 @@ class Tee(Server):
             self.errors.append(f"{type(error).__name__}: {error}")
         return answer
 
-    def _only_ours(self, request):
-        """(body, headers) of @request without strangers."""
-        headers = {name.title(): value for name, value in request.headers.items()
-                   if name.lower() in ("content-type", "content-encoding", "user-agent")}
-        kept = [resource for resource in request.message().resource_metrics
-                if otlp.attributes(resource.resource.attributes).get("service.name", "").startswith(self.ours)]
-        if len(kept) == len(request.message().resource_metrics):
-            return request.body, headers
-        self.strangers |= {p.service for p in request.points() if not p.service.startswith(self.ours)}
-        headers.pop("Content-Encoding", None)
-        return otlp.service.ExportMetricsServiceRequest(resource_metrics=kept).SerializeToString(), headers
-
     def _hand_on(self, request, endpoint):
-        body, headers = self._only_ours(request)
-        code, body = http_request(endpoint + request.path, data=body, headers=headers)
+        headers = {name: value for name, value in request.headers.items()
+                   if name.lower() in ("content-type", "content-encoding", "user-agent")}
+        code, body = http_request(endpoint + request.path, data=request.body, headers=headers)
         if code not in (200, 204):
             raise Failed(f"{endpoint} answered {code}: {body[:200]!r}")

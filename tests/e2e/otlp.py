@@ -4,6 +4,7 @@
 The message classes are python modules that scripts/tools.sh has made from the official files, so nothing here shares
 code or a schema with the agent.
 """
+import functools
 import gzip
 import math
 import sys
@@ -85,7 +86,10 @@ class Point:
         self.kind = metric.WhichOneof("data")
         self.data = getattr(metric, self.kind)
         self.point = point
-        self.labels = attributes(point.attributes)
+
+    @functools.cached_property
+    def labels(self):
+        return attributes(self.point.attributes)
 
     @property
     def name(self):

@@ -16,6 +16,7 @@ static const struct resource shop, billing;
 	}
 static const struct metric open_orders = METRIC(UPDOWNCOUNTER, "orders.open", 1);
 static const struct metric open_pairs = METRIC(UPDOWNCOUNTER, "pairs.open", 2);
+static const struct metric open_doors = METRIC(UPDOWNCOUNTER, "doors.open", 0);
 static const struct metric orders = METRIC(COUNTER, "orders.total", 1);
 static const struct metric restarts = METRIC(COUNTER, "restarts.total", 0);
 static const struct metric lag = METRIC(UPDOWNCOUNTER_LATEST, "orders.lag", 1);
@@ -139,6 +140,9 @@ static void identity_is_resource_metric_overflow_and_labels(void **state)
 		{ .resource = &shop, .metric = &open_pairs, .value = { "", "" } },
 		{ .resource = &shop, .metric = &open_pairs, .value = { "", "a" } },
 		{ .resource = &shop, .metric = &open_pairs, .value = { "a", "" } },
+		{ .resource = &shop, .metric = &open_doors },
+		/* Its process's level table was full of others' series. */
+		{ .resource = &shop, .metric = &open_doors, .overflow = true },
 	};
 
 	update(*state, point, COUNT(point));

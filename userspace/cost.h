@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * cost.h - what its probes cost each service: hits times what a hit costs on this host.
+ */
+#ifndef PROBEMETER_COST_H
+#define PROBEMETER_COST_H
+
+#include "merge.h"
+
+struct costs;
+
+struct costs *costs_new(void);
+void costs_free(struct costs *costs);
+
+/* Start a new reading: hits are counted from zero again. */
+void costs_begin(struct costs *costs);
+
+/* Add hits of one service's since it was first seen. Return: 0 or -ENOMEM. */
+int costs_add(struct costs *costs, const struct resource *resource, uint64_t hits);
+
+/* Number of services, and a sample of estimated CPU time for each at @ret.
+ * @hit_ns: of one hit; @agent: the resource that tells. Return of the latter: 0 or -ENOMEM. */
+size_t costs_count(const struct costs *costs);
+int costs_samples(const struct costs *costs, double hit_ns, const struct resource *agent, uint64_t start_unix_ns,
+		  struct arena *arena, struct sample *ret);
+
+/**
+ * costs_over - the next service that went over the limit since the last reading
+ * @elapsed_ns:  between the two readings
+ * @ret_percent: of one CPU
+ *
+ * A service is named once; again only after it has been under the limit. Call until it returns NULL.
+ */
+const struct resource *costs_over(struct costs *costs, double hit_ns, uint64_t elapsed_ns, unsigned max_percent,
+				  double *ret_percent);
+
+#endif
