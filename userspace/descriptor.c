@@ -213,12 +213,23 @@ static int field_apply(struct reader *reader, const struct field *field, struct 
 	}
 }
 
+/* OTLP wants attribute keys that are not empty and differ. */
+static bool label_is_bad(const struct metric *metric, uint32_t label)
+{
+	uint32_t i;
+
+	for (i = 0; i < label; i++)
+		if (!strcmp(metric->label[i], metric->label[label]))
+			return true;
+	return !*metric->label[label];
+}
+
 /* One note's descriptor, its tagged fields. @address is where @at is in memory. */
 static void descriptor_read(struct reader *reader, const uint8_t *at, uint32_t size, uint64_t address)
 {
 	struct descriptor *table = reader->result.descriptor, fresh = { 0 };
 	size_t number = reader->tried;
-	uint32_t seen = 0; /* a bit per known tag */
+	uint32_t seen = 0, label; /* @seen: a bit per known tag */
 	int err;
 	const uint8_t *start = at, *end = at + size;
 
@@ -274,6 +285,11 @@ static void descriptor_read(struct reader *reader, const uint8_t *at, uint32_t s
 			reader->text_labels);
 		return;
 	}
+	for (label = 0; label < fresh.metric.label_count && label < reader->text_labels; label++)
+		if (label_is_bad(&fresh.metric, label)) {
+			problem(reader, "'%s': label %u has no name, or another one's", fresh.metric.name, label);
+			return;
+		}
 	if (reader->result.count == reader->capacity) {
 		size_t more = reader->capacity ? 2 * reader->capacity : 64;
 		struct descriptor *grown = arena_alloc(reader->arena, more * sizeof(*grown), sizeof(void *));

@@ -31,10 +31,10 @@ struct mapping {
 #define MAX_ENVIRONMENT (1u << 20)
 #define UNUSED_SWEEPS 60
 
-int discover_start(pid_t pid, uint64_t *ret_ticks, pid_t *ret_parent)
+int discover_start(pid_t pid, uint64_t *ret_ticks, pid_t *ret_parent, uint64_t *ret_stack)
 {
 	char path[32], text[1024], *at;
-	unsigned long long ticks;
+	unsigned long long ticks, stack;
 	int fd, parent, field;
 	ssize_t n;
 
@@ -55,8 +55,14 @@ int discover_start(pid_t pid, uint64_t *ret_ticks, pid_t *ret_parent)
 		at = strchr(at + 1, ' ');
 	if (!at || sscanf(at, " %llu", &ticks) != 1)
 		return -ESRCH;
+	/* 0 for whom we may not trace. */
+	for (; field < 28 && at; field++)
+		at = strchr(at + 1, ' ');
+	if (!at || sscanf(at, " %llu", &stack) != 1)
+		stack = 0;
 	*ret_ticks = ticks;
 	*ret_parent = parent;
+	*ret_stack = stack;
 	return 0;
 }
 
@@ -355,15 +361,14 @@ int discover_sweep(struct discovery *discovery, const struct discover_events *ev
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
 		process.pid = atoi(entry->d_name);
-		if (process.pid == getpid() || discover_start(process.pid, &process.start_ticks, &process.parent))
+		if (process.pid == getpid() || discover_start(process.pid, &process.start_ticks, &process.parent, &process.stack))
 			continue;
 		old = discover_find(discovery, process.pid);
 		if (old && old->start_ticks != process.start_ticks)
 			old = NULL;
 		err = process_read(discovery, events, old, &process);
-		/* A resource is settled by the main executable: an exec changes it. */
-		if (old && old->mapping_count && process.mapping_count &&
-		    old->mapping[0].object == process.mapping[0].object)
+		/* A resource is settled by what exec gave. */
+		if (old && old->stack == process.stack)
 			process.resource = old->resource;
 		if (!err)
 			err = append(&list, &count, sizeof(process), &process);

@@ -43,6 +43,7 @@ struct process {
 	pid_t pid;
 	pid_t parent;
 	uint64_t start_ticks; /* with the pid, its identity */
+	uint64_t stack; /* where it began; another address after an exec */
 	struct loaded *loaded; /* objects with descriptors only */
 	size_t loaded_count;
 	struct mapping *mapping; /* every mapped file, so that it is looked at once */
@@ -81,7 +82,7 @@ void discover_free(struct discovery *discovery, const struct discover_events *ev
 /* The facts of a living process, as its /proc entries have them; strings live in @arena. -ESRCH if it is gone. */
 int discover_facts(const struct process *process, struct arena *arena, struct service_facts *ret);
 
-/* Start of @pid in clock ticks since boot and its parent; -ESRCH. */
-int discover_start(pid_t pid, uint64_t *ret_ticks, pid_t *ret_parent);
+/* Start of @pid in clock ticks since boot, its parent, and where its stack began, which an exec moves; -ESRCH. */
+int discover_start(pid_t pid, uint64_t *ret_ticks, pid_t *ret_parent, uint64_t *ret_stack);
 
 #endif

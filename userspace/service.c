@@ -151,16 +151,22 @@ static int intern(struct services *services, struct arena *scratch, struct attri
 	return 0;
 }
 
-/* 128 bits over a host and a name, written as a UUID: the same at each start, different on another host. */
-static void instance_id(const struct services *services, const char *name, char ret[37])
+/* 128 bits over a host and all that a service says of itself, written as a UUID: the same at each start, different on
+ * another host and for a service of the same name with other attributes, which a receiver would else take for one. */
+static void instance_id(const struct services *services, const struct attribute *list, size_t count, char ret[37])
 {
-	uint64_t high = probemeter_hash_label_(1, services->machine_id), low = probemeter_hash_label_(2, services->machine_id);
+	uint64_t half[2] = { 1, 2 };
+	size_t n, i;
 
-	high = probemeter_hash_label_(probemeter_hash_label_(high, services->host_name), name);
-	low = probemeter_hash_label_(probemeter_hash_label_(low, services->host_name), name);
-	(void)snprintf(ret, 37, "%08x-%04x-8%03x-%04x-%012llx", (unsigned)(high >> 32), (unsigned)(high >> 16) & 0xffff,
-		       (unsigned)high & 0xfff, (unsigned)(0x8000 | (low >> 48 & 0x3fff)),
-		       (unsigned long long)(low & 0xffffffffffffull));
+	for (n = 0; n < 2; n++) {
+		half[n] = probemeter_hash_label_(half[n], services->machine_id);
+		half[n] = probemeter_hash_label_(half[n], services->host_name);
+		for (i = 0; i < count; i++)
+			half[n] = probemeter_hash_label_(probemeter_hash_label_(half[n], list[i].key), list[i].value);
+	}
+	(void)snprintf(ret, 37, "%08x-%04x-8%03x-%04x-%012llx", (unsigned)(half[0] >> 32), (unsigned)(half[0] >> 16) & 0xffff,
+		       (unsigned)half[0] & 0xfff, (unsigned)(0x8000 | (half[1] >> 48 & 0x3fff)),
+		       (unsigned long long)(half[1] & 0xffffffffffffull));
 }
 
 #define OWN_ATTRIBUTES 16
@@ -177,7 +183,8 @@ static int complete(struct services *services, struct arena *scratch, const stru
 	attribute_default(list, &count, "service.name", name);
 	for (i = 0; i < given_count; i++)
 		attribute_default(list, &count, given[i].key, given[i].value);
-	instance_id(services, name, instance);
+	qsort(list, count, sizeof(*list), by_key);
+	instance_id(services, list, count, instance);
 	attribute_default(list, &count, "service.instance.id", instance);
 	attribute_default(list, &count, "host.name", services->host_name);
 	attribute_default(list, &count, "telemetry.sdk.name", "probemeter");

@@ -61,8 +61,21 @@ class Agent(Child):
                 continue
         return count
 
-    def warnings(self):
-        return [line for line in self.lines() if "warning" in line.lower() or "error" in line.lower()]
+    def warnings(self, directory=None, mark=0):
+        """Warnings and errors after the first @mark lines.
+
+        With a @directory those about what others run on this host are left out: services that are not named by
+        own_name(), files outside of the build and @directory.
+        """
+        return [line for line in self.lines()[mark:] if re.search(r"warning|error", line, re.IGNORECASE)
+                and not (directory and _about_others(line, directory))]
+
+
+def _about_others(line, directory):
+    services = re.findall(r"service '([^']*)'", line)
+    files = re.findall(r"'(/[^']*)'", line)
+    return any(str(os.getpid()) not in service for service in services) or \
+        any(not file.startswith((str(directory), str(BUILD))) for file in files)
 
 
 def held_programs(pid):

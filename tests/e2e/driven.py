@@ -119,8 +119,18 @@ def others_attached(service):
 
 
 def snapshot_after(server, timeout_s=20.0):
-    """An export whose snapshot began after this moment."""
-    return server.wait_snapshot_after(time.time_ns(), timeout_s)
+    """An export whose snapshot began after this moment. It comes after this moment, too: each request is looked at once."""
+    start_ns, next_one = time.time_ns(), server.count()
+
+    def newer():
+        nonlocal next_one
+        for request in server.requests[next_one:]:
+            next_one += 1
+            if request.time_ns() > start_ns:
+                return request
+        return None
+
+    return wait_until("an export of a snapshot taken after this point", newer, timeout_s)
 
 
 def series(request, service):

@@ -23,7 +23,8 @@ class Note:
         while at + 4 <= size:
             tag, length = struct.unpack_from("<HH", image, descriptor + at)
             start = at + 4
-            self.fields[tag] = (descriptor + start, address + start, image[descriptor + start:descriptor + start + length])
+            self.fields[tag] = (descriptor + start, address + start,
+                                image[descriptor + start:descriptor + start + length])
             at = start + length
 
     @property

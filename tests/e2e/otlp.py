@@ -175,7 +175,8 @@ def _check_metric(where, metric, now_ns, complain):
         complain(f"{where}: no data")
         return
     data = getattr(metric, kind)
-    if kind in ("sum", "histogram", "exponential_histogram") and data.aggregation_temporality not in (CUMULATIVE, DELTA):
+    if kind in ("sum", "histogram", "exponential_histogram") and \
+            data.aggregation_temporality not in (CUMULATIVE, DELTA):
         complain(f"{where}: temporality unspecified")
     if not data.data_points:
         complain(f"{where}: no points")

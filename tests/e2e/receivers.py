@@ -7,11 +7,9 @@
 Both answer the same query API, so that a test asks either the same way.
 """
 import json
-import math
 import time
 import urllib.parse
 
-import process
 from process import Child, Failed, TOOLS, answers, free_port, http
 
 
@@ -115,7 +113,7 @@ class Prometheus(Child, QueryApi):
 
 
 class Vmagent(Child):
-    """OTLP at self.otlp, handed on by remote write to @write. One queue, or Prometheus would get samples out of order."""
+    """OTLP at self.otlp, handed on by remote write to @write. One queue, or samples would come out of order."""
 
     name = "vmagent"
 
@@ -168,11 +166,3 @@ class PrometheusBehindVmagent:
         if attribute in ("query", "scalar", "series", "samples", "flush", "url"):
             return getattr(self.prometheus, attribute)
         raise AttributeError(attribute)
-
-
-def same(a, b):
-    """Sample values as they come back from a receiver: NaN equals NaN."""
-    return a == b or (math.isnan(a) and math.isnan(b))
-
-
-__all__ = ["VictoriaMetrics", "Prometheus", "Vmagent", "PrometheusBehindVmagent", "process", "same"]

@@ -112,7 +112,8 @@ def bad_interval(checks, directory):
     with capture.Server() as server:
         for value in ("abc", "-5", "0", "10s", "99999999999999999999"):
             with Agent(directory, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp, OTEL_METRIC_EXPORT_INTERVAL=value) as agent:
-                found = agent.wait_ready("a warning", lambda: mentions(agent.warnings(), "OTEL_METRIC_EXPORT_INTERVAL"))
+                found = agent.wait_ready("a warning", lambda: mentions(agent.warnings(directory),
+                                                                       "OTEL_METRIC_EXPORT_INTERVAL"))
                 checks.ok(f"'{value}': one warning that shows the value", len(found) == 1 and value in found[0],
                           agent.lines())
                 if value == "abc":
@@ -129,19 +130,14 @@ def agent_for(directory, server, **variables):
     return Agent(directory, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp, **variables)
 
 
-def outlast(agent, mark):
+def outlast(agent, directory, mark):
     """Wait for the first complaint after @mark lines and then for TRIES more failing exports; all complaints."""
     try:
-        wait_until("a complaint", lambda: complaints_since(agent, mark), 15.0)
+        wait_until("a complaint", lambda: agent.warnings(directory, mark), 15.0)
     except Failed:
         return []
     time.sleep(TRIES * max(INTERVAL_MS, GIVE_UP_MS) / 1000)
-    return complaints_since(agent, mark)
-
-
-def complaints_since(agent, mark):
-    """Warnings and errors after the first @mark lines."""
-    return [line for line in agent.lines()[mark:] if re.search(r"warning|error", line, re.I)]
+    return agent.warnings(directory, mark)
 
 
 def outage(checks, directory, binary):
@@ -155,7 +151,7 @@ def outage(checks, directory, binary):
             mark = len(agent.lines())
             close()
             fired.fire(1000)
-            found = outlast(agent, mark)
+            found = outlast(agent, directory, mark)
             fired.fire(100)
             checks.equal(f"{name}: warnings in an outage of more than {TRIES} exports", len(found), 1)
             checks.ok(f"{name}: the warning names the endpoint", mentions(found, f"127.0.0.1:{server.port}"), found)
@@ -163,7 +159,7 @@ def outage(checks, directory, binary):
             server.open_door()
             want = 10 + number * 1100
             checks.equal(f"{name}: totals are complete afterwards", wait_totals(server, fired, want, 40.0), (want,) * 3)
-            checks.equal(f"{name}: no second warning", len(complaints_since(agent, mark)), 1)
+            checks.equal(f"{name}: no second warning", len(agent.warnings(directory, mark)), 1)
         checks.equal("ends with status 0", agent.stop(), 0)
     torn = [r for r in server.requests if r.body and not r.points()]
     checks.equal("every request decoded strictly", torn, [])
@@ -176,7 +172,7 @@ def never_there(checks, directory, binary):
         with agent_for(directory, server) as agent:
             agent.wait_attached(fired.pid, binary)
             fired.fire(77)
-            checks.equal("one warning before it appears", len(outlast(agent, 0)), 1)
+            checks.equal("one warning before it appears", len(outlast(agent, directory, 0)), 1)
             server.open_door()
             checks.equal("totals are complete afterwards", wait_totals(server, fired, 77, 40.0), (77,) * 3)
 
@@ -208,7 +204,7 @@ def not_otlp(checks, directory, binary):
             server.answer = answer
             fired.fire(50)
             started = time.monotonic()
-            found = outlast(agent, mark)
+            found = outlast(agent, directory, mark)
             tries, most = server.count() - count, (time.monotonic() - started) * 1000 / INTERVAL_MS + 2
             checks.equal(f"{name}: one warning over {TRIES} exports", len(found), 1)
             checks.ok(f"{name}: it names the endpoint" + (f" and '{word}'" if word else ""),
@@ -222,7 +218,7 @@ def not_otlp(checks, directory, binary):
     with capture.Server(capture.stall(30)) as server, Fired(binary, "stalled") as fired, \
             agent_for(directory, server) as agent:
         agent.wait_attached(fired.pid, binary)
-        wait_until("a warning", lambda: complaints_since(agent, 0), 15.0)
+        wait_until("a warning", lambda: agent.warnings(directory), 15.0)
         checks.equal("a collector that stalls: SIGTERM ends with status 0", agent.stop(), 0)
         checks.ok("a collector that stalls: in bounded time", agent.stop_s < 5.0, f"{agent.stop_s:.1f} s")
 
@@ -297,7 +293,7 @@ def torn_notes(checks, directory, binary):
                 agent.wait_ready(f"{how}: a line about {path.name}", lambda: mentions(agent.lines(), path.name), 10.0)
                 service.fire(20)
                 time.sleep(1.3)  # another sweep: it must not say so again
-                found = mentions(complaints_since(agent, 0), path.name)
+                found = mentions(agent.warnings(directory), path.name)
                 # What follows a note of wrong size may be unreadable too, and is said so.
                 checks.ok(f"{how}: one warning that names the file", len(found) == 1 or len(found) == 2 and
                           how.startswith("the note"), found)
@@ -351,7 +347,7 @@ def deleted_binary(checks, directory, binary):
                 before.fire(30)
                 checks.equal("deleted before the agent came: counted", wait_totals(server, before, 30), (30,) * 3)
             except Failed:
-                found = mentions(complaints_since(agent, 0), "deleted-early")
+                found = mentions(agent.warnings(directory), "deleted-early")
                 checks.ok("deleted before the agent came: named in one warning", len(found) == 1, agent.lines())
             checks.equal("ends with status 0", agent.stop(), 0)
 

@@ -15,8 +15,8 @@ account (truth.py). To make those exact and not merely likely:
     then extrapolates every series by the same factor, whatever its value, and the factor cancels. At other times a
     series that begins near 0 is extrapolated less; asked "now", a ratio may differ by one part in 2 (n - 1) for n
     samples, which is the tolerance used there, and no more than the query's own inaccuracy.
-  - For the average of the queue depth a service of its own is held at known depths by jobs that only sleep; only
-    snapshots taken while the depth was known are handed on.
+  - For the average of the queue depth a service of its own is held at known depths by jobs that wait for a word from
+    the test; only snapshots taken while the depth was known are handed on.
 
 Bytes are handed on unchanged, unless something else on this host carries the catalogue's probes at the same time: the
 queries sum over everything, so its resource is cut out. That the agent needs no tee is shown at the end, with each
@@ -97,7 +97,8 @@ def load_twice(run, service):
 
     for name in ("script.executions.total", "rate_limit.requests.total", "rate_limit.rejected.total",
                  "script.execution.duration"):
-        checks.equal(f"{name}: no series appeared after T0", last.before.label_sets(name), run.first.before.label_sets(name))
+        checks.equal(f"{name}: no series appeared after T0", last.before.label_sets(name),
+                     run.first.before.label_sets(name))
     times = {p.point.time_unix_nano for r in tee.passed for p in r.points() if p.service == SERVICE}
     checks.equal("one time for all points of a snapshot", len(times), len([
         r for r in tee.passed if any(p.service == SERVICE for p in r.points())]))
@@ -217,8 +218,9 @@ def queries(run, receiver):
     checks.equal(f"{receiver.name}: languages with a P99", sorted(answers), sorted(wanted))
     for language, labels in wanted.items():
         values = truth.new_values(first, last, "script.execution.duration", labels)
-        bounds = sorted({float(row["le"]) for row in receiver.series(
-            f'script_execution_duration_bucket{{service_name="{SERVICE}",lang_and_version="{language}"}}')} - {math.inf})
+        buckets = receiver.series(
+            f'script_execution_duration_bucket{{service_name="{SERVICE}",lang_and_version="{language}"}}')
+        bounds = sorted({float(row["le"]) for row in buckets} - {math.inf})
         want = truth.quantile(0.99, bounds, truth.buckets(values, bounds))
         checks.near(f"{receiver.name}: P99 of {len(values)} runs of {language}", answers.get(language), want, EXACT)
         # And what it approximates: the true quantile lies in the same bucket.
@@ -265,12 +267,18 @@ def queue_depth(run):
         service.wait_at_rest()
         tee.pass_if = pass_if
         hold(0, 3)
-        # Two run, two wait to run as long, three wait behind those. One at a time: jobs may overtake on their way in.
-        for number, seconds in enumerate((5, 5, 5, 5, 0, 0, 0), 1):
-            service.submit(f"sleep {seconds}")
+        # Two run until "first" is there, two wait to run until "second" is there, three wait behind those. They are
+        # sent one at a time: jobs may overtake each other on their way in.
+        gate = service.directory / "gate"
+        until = f"while [ ! -e {gate}-%s ]; do sleep 0.05; done"
+        scripts = [until % "first"] * 2 + [until % "second"] * 2 + ["true"] * 3
+        for number, script in enumerate(scripts, 1):
+            service.submit(script, timeout_ms=50000)
             wait_until("the job to run or to queue", lambda: settled(min(number, 2), max(number - 2, 0)), every_s=0.02)
         hold(5, 5)
+        open(f"{gate}-first", "x", encoding="ascii").close()
         hold(3, 5)
+        open(f"{gate}-second", "x", encoding="ascii").close()
         service.wait_at_rest()
         hold(0, 2)
 
@@ -317,7 +325,7 @@ def directly(checks, directory, receiver):
             checks.equal(f"{receiver.name} directly: executions by status", got, {"completed": 9.0, "failed": 3.0})
             checks.equal(f"{receiver.name} directly: the service's account says so too",
                          want.value("script.executions.total"), 12)
-        checks.equal(f"{receiver.name} directly: no warnings", agent.warnings(), [])
+        checks.equal(f"{receiver.name} directly: no warnings", agent.warnings(directory), [])
         checks.equal(f"{receiver.name} directly: the agent ends with status 0", agent.stop(), 0)
 
 
@@ -345,7 +353,7 @@ def through_the_tee(checks, directory, victoria, prometheus):
             queue_depth(run)
         if tee.strangers:
             print(f"note: other services of this host were left out of the queries: {sorted(tee.strangers)}")
-        checks.equal("the agent has nothing to warn of", agent.warnings(), [])
+        checks.equal("the agent has nothing to warn of", agent.warnings(directory), [])
         checks.equal("the agent ends with status 0", agent.stop(), 0)
         checks.ok(f"within {STOP_S} s of SIGTERM", agent.stop_s < STOP_S, f"{agent.stop_s:.1f} s")
         with checks.run("requests"):

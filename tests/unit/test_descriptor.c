@@ -104,6 +104,11 @@ static uint32_t word_at(const struct image *image, size_t offset)
 	return word;
 }
 
+static const Elf64_Phdr *note_segment_of(const struct image *image)
+{
+	return (const Elf64_Phdr *)(const void *)(image->bytes + image->note_header);
+}
+
 static void notes_find(struct image *image, unsigned n)
 {
 	const Elf64_Phdr *segment = segment_of(image, n);
@@ -137,7 +142,7 @@ static int set_up(void **state)
 	assert_int_equal(pwrite(image->fd, image->bytes, image->size, 0), size);
 	image->arena = arena_new();
 	for (unsigned n = 0; n < header_of(image)->e_phnum; n++)
-		if (segment_of(image, n)->p_type == PT_NOTE && segment_of(image, n)->p_align <= 4)
+		if (segment_of(image, n)->p_type == PT_NOTE)
 			notes_find(image, n);
 	*state = image;
 	return image->notes != METRICS;
@@ -353,7 +358,8 @@ static void torn_note_is_named(void **state)
 	static const struct {
 		size_t field; /* of the note's head: 0 name's size, 4 descriptor's */
 		uint32_t value;
-	} torn[] = { { 4, 1000000 }, { 4, UINT32_MAX }, { 4, UINT32_MAX - 2 }, { 0, UINT32_MAX }, { 0, 1000000 }, { 0, 0x7fffffff } };
+	} torn[] = { { 4, 1000000 },	{ 4, UINT32_MAX }, { 4, UINT32_MAX - 2 },
+		     { 0, UINT32_MAX }, { 0, 1000000 },	   { 0, 0x7fffffff } };
 
 	for (size_t i = 0; i < COUNT(torn); i++) {
 		put32(image, last + torn[i].field, torn[i].value);
@@ -365,7 +371,7 @@ static void torn_note_is_named(void **state)
 	}
 	/* The segment ends in the middle of the last note. */
 	put64(image, image->note_header + offsetof(Elf64_Phdr, p_filesz),
-	      last + 30 - segment_of(image, (unsigned)((image->note_header - header_of(image)->e_phoff) / sizeof(Elf64_Phdr)))->p_offset);
+	      last + 30 - note_segment_of(image)->p_offset);
 	assert_int_equal(read_again(image), 0);
 	assert_int_equal(image->result.count, METRICS - 1);
 	assert_non_null(strstr(image->result.problem[0], "torn"));
@@ -390,7 +396,17 @@ static void torn_field_is_named(void **state)
 	assert_true(image->result.problem_count >= 1);
 	assert_non_null(strstr(image->result.problem[0], "torn"));
 	restore(image);
+	/* The same where the file's notes end, with nothing behind. */
+	note = &image->note[METRICS - 1];
+	put32(image, note->head + 4, note->size - 10);
+	put64(image, image->note_header + offsetof(Elf64_Phdr, p_filesz),
+	      note->at + note->size - 10 - note_segment_of(image)->p_offset);
+	assert_int_equal(read_again(image), 0);
+	assert_int_equal(image->result.count, METRICS - 1);
+	assert_non_null(strstr(image->result.problem[0], "torn"));
+	restore(image);
 	/* Known tags have a least size. */
+	note = note_of(image, "t.updown");
 	put16(image, field_in(image, note, PROBEMETER_TAG_METRIC) + 2, 4);
 	expect_refused(image, "t.updown", "has 4 bytes, needs 8");
 }
@@ -440,6 +456,37 @@ static void unknown_level_table_version_is_left_alone(void **state)
 	assert_int_equal(read_again(image), 0);
 	assert_int_equal(image->result.count, METRICS);
 	assert_int_equal(result_of(image, "t.gauge")->levels_address, 0);
+}
+
+/* A linker may put the notes behind what they describe: then all places are negative. */
+static void places_may_point_backwards(void **state)
+{
+	const uint32_t up = 0x20000000;
+	struct image *image = *state;
+	uint64_t noted = 0, again = 0;
+
+	assert_int_equal(read_again(image), 0);
+	for (size_t i = 0; i < METRICS; i++)
+		noted += image->result.descriptor[i].noted + image->result.descriptor[i].fast10;
+	put64(image, image->note_header + offsetof(Elf64_Phdr, p_vaddr), note_segment_of(image)->p_vaddr + up);
+	for (size_t i = 0; i < METRICS; i++) {
+		const struct note *note = &image->note[i];
+
+		for (size_t at = note->at; at < note->at + note->size; at += 4 + (word_at(image, at) >> 16)) {
+			uint32_t tag = word_at(image, at) & 0xffff;
+
+			if (tag != PROBEMETER_TAG_METRIC)
+				put32(image, at + 4, word_at(image, at + 4) - up);
+			if (tag == PROBEMETER_TAG_FAST)
+				put32(image, at + 8, word_at(image, at + 8) - up);
+		}
+	}
+	assert_int_equal(read_again(image), 0);
+	assert_int_equal(image->result.problem_count, 0);
+	assert_int_equal(image->result.count, METRICS);
+	for (size_t i = 0; i < METRICS; i++)
+		again += image->result.descriptor[i].noted + image->result.descriptor[i].fast10;
+	assert_int_equal(again, noted);
 }
 
 /* Places that leave the file, or its loaded part. */
@@ -945,6 +992,7 @@ int main(void)
 		TEST(unknown_tags_are_skipped),
 		TEST(longer_payloads_are_read_as_far_as_known),
 		TEST(unknown_level_table_version_is_left_alone),
+		TEST(places_may_point_backwards),
 		TEST(places_outside_of_the_file_are_named),
 		TEST(segments_beyond_the_file_hold_nothing),
 		TEST(text_that_does_not_fit_the_labels_is_refused),
