@@ -24,6 +24,7 @@ receiver directly.
 """
 import math
 import os
+import re
 import signal
 import sys
 import time
@@ -32,7 +33,8 @@ import otlp
 import truth
 from agent import Agent, own_name
 from capture import Tee
-from catalogue import DURATION_P99, HISTOGRAM, METRICS, QUEUE_DEPTH, REJECTION_RATE, SUCCESS_RATE
+from catalogue import (COUNTER, DURATION_P99, HISTOGRAM, METRICS, QUEUE_DEPTH, REJECTION_RATE, SUCCESS_RATE,
+                       UPDOWNCOUNTER)
 from checks import Checks
 from process import Failed, scratch, wait_until
 from receivers import PrometheusBehindVmagent, VictoriaMetrics
@@ -168,6 +170,23 @@ def compare(metric, before, after, exported):
         if labels not in after and point.value:
             differences.append((dict(labels), "never fired", point.value))
     return differences
+
+
+# kind -> (data on the wire, monotonic)
+ON_THE_WIRE = {COUNTER: ("sum", True), UPDOWNCOUNTER: ("sum", False), HISTOGRAM: ("histogram", None)}
+
+
+def wire_is_the_catalogue(run):
+    """Name, scope, kind and description of all 43 go out as documented; units add nothing to a translated name."""
+    sent = {}
+    for point in run.last.request.points():
+        if point.service == SERVICE:
+            monotonic = point.data.is_monotonic if point.kind == "sum" else None
+            sent[point.name] = (point.scope, point.kind, monotonic, point.metric.description)
+            if not re.fullmatch(r"|\{[^{}]*\}", point.metric.unit):
+                run.checks.ok(f"unit of {point.name}", False, point.metric.unit)
+    run.checks.equal("the catalogue on the wire", sent, {
+        metric.name: (metric.scope, *ON_THE_WIRE[metric.kind], metric.description) for metric in METRICS})
 
 
 def names_at_receiver(run, receiver):
@@ -341,7 +360,7 @@ def through_the_tee(checks, directory, victoria, prometheus):
                 load_twice(run, service)
             if not run.last:
                 raise Failed("no load, nothing to ask about")
-            for name, part in (("samples", samples_are_exact),):
+            for name, part in (("samples", samples_are_exact), ("catalogue", wire_is_the_catalogue)):
                 with checks.run(name):
                     part(run)
             for receiver in run.receivers:
