@@ -13,9 +13,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,6 +30,7 @@ PROBEMETER_COUNTER(probemeter_trial, "probemeter.trial", "{hit}", "Hits of the a
 
 #define HITS 2000
 #define RUNS 5
+#define CHILD_SECONDS 10
 
 /* What the child tells: ns per hit of each run. */
 struct report {
@@ -58,12 +61,16 @@ static void child(int report_fd)
 	int run, status;
 	pid_t pid;
 
+	/* Whatever goes wrong with a probe, it ends with us and in time. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)alarm(CHILD_SECONDS);
 	for (run = 0; run < RUNS; run++)
 		fire(&report.ns[run]);
 	pid = fork();
 	if (pid < 0)
 		_exit(2);
 	if (!pid) {
+		(void)alarm(CHILD_SECONDS);
 		fire(&report.ns[0]);
 		_exit(0);
 	}
