@@ -19,14 +19,19 @@ from process import BUILD, PR_SET_PDEATHSIG, Failed, _libc, wait_until
 INTERVAL_MS = 500
 
 
+def own(name):
+    """@name as this run's own: an agent counts all processes of the host, also those of another run of this test."""
+    return f"{name}-{os.getpid()}"
+
+
 class Driven:
-    """One of build/services, under @service: ask("command") returns its answer, or tell() now and answer() later."""
+    """One of build/services, under own(@service): ask("command") returns its answer, or tell() now and answer() later."""
 
     def __init__(self, program, service, *arguments, prefix=(), **variables):
         self.binary = BUILD / "services" / program if "/" not in str(program) else program
-        self.service = service
+        self.service = own(service)
         self.argv = [*map(str, prefix), str(self.binary), *map(str, arguments)]
-        self.environment = clean_environment(OTEL_SERVICE_NAME=service, **variables)
+        self.environment = clean_environment(OTEL_SERVICE_NAME=self.service, **variables)
         self.process = None
         self._rest = b""
 
@@ -112,6 +117,11 @@ def wait_attached(agent, *services):
         agent.wait_attached(service.pid, service.binary)
 
 
+def warnings(agent):
+    """What the agent warns of, but for what its probes cost: services that do nothing but fire are told so, rightly."""
+    return [line for line in agent.warnings() if "--max-overhead" not in line]
+
+
 def others_attached(service):
     """Is some other agent of this host attached to @service? Then its semaphores say nothing about ours."""
     time.sleep(1.5)  # agents sweep each second
@@ -176,10 +186,10 @@ def wait_total(server, service, name, want, timeout_s=20.0):
     return seen[0]
 
 
-def drops(request):
-    """{(reason, metric name): events} as the agent exports them."""
+def drops(request, prefix):
+    """{(reason, metric name): events} as the agent exports them, of metrics whose names begin with @prefix."""
     return {(p.labels["reason"], p.labels["metric"]): p.value for p in request.points()
-            if p.name == "probemeter.agent.events.dropped"}
+            if p.name == "probemeter.agent.events.dropped" and p.labels["metric"].startswith(prefix)}
 
 
 def steps_back(requests, services):
@@ -187,7 +197,7 @@ def steps_back(requests, services):
     times that move, series that vanish, times that stand still. An empty list if all is well."""
     found, before = [], {}
 
-    for number, request in enumerate(requests):
+    for number, request in enumerate(list(requests)):  # a copy: more may come in meanwhile
         now = {}
         for point in request.points():
             if point.service not in services or point.kind == "gauge":

@@ -11,7 +11,8 @@ import sys
 import capture
 import otlp
 from checks import Checks
-from driven import Driven, drops, series, snapshot_after, start_agent, steps_back, total, values, wait_attached
+from driven import (Driven, drops, own, series, snapshot_after, start_agent, steps_back, total, values, wait_attached,
+                    warnings)
 from process import scratch
 
 LONGEST = 511
@@ -90,10 +91,10 @@ def readable(checks, directory):
                         checks.skip("paged out: it was", f"this kernel kept the page: {notes}")
                 if what == "fresh":  # the service ends before another collection: its names must have been read in time
                     labels.end()
-        checks.equal("nothing is dropped", drops(server.requests[-1]), {})
-        checks.equal("no stream steps back", steps_back(server.requests, {"labels"})[:5], [])
+        checks.equal("nothing is dropped", drops(server.requests[-1], "labels."), {})
+        checks.equal("no stream steps back", steps_back(server.requests, {own("labels")})[:5], [])
         checks.equal("ends with status 0", agent.stop(), 0)
-        checks.equal("no warning", agent.warnings(), [])
+        checks.equal("no warning", warnings(agent), [])
 
 
 def four_labels(checks, directory):
@@ -137,7 +138,7 @@ def hostile(checks, directory):
         checks.ok("redeemed: under each name what came with it", all(v >= 5 for v in found.values()), found)
         raced = labels.ask("race")["fired"]
         request = snapshot_after(server)
-        lost = sum(n for (_, name), n in drops(request).items() if name == metric)
+        lost = sum(n for (_, name), n in drops(request, "labels.").items() if name == metric)
         checks.equal("good and bad pointers of one hash at once: all is counted",
                      total(request, labels.service, metric) + lost, fired + again + named + raced)
         found = values(request, labels.service, metric)

@@ -12,7 +12,7 @@ import time
 import capture
 import otlp
 from checks import Checks
-from driven import Driven, series, snapshot_after, start_agent, total, values
+from driven import Driven, own, series, snapshot_after, start_agent, total, values, warnings
 from process import scratch
 
 TABLE = 2048  # level slots of one process
@@ -61,8 +61,8 @@ def before_the_agent(checks, directory):
 
 def forked(checks, directory):
     """A fork at 7 does not make 14; a child's share is its own; it falls when the child dies, however."""
-    service = "levels-fork"
-    with capture.Server() as server, start_agent(directory, server) as agent, Driven("levels", service) as master:
+    service = own("levels-fork")
+    with capture.Server() as server, start_agent(directory, server) as agent, Driven("levels", "levels-fork") as master:
         master.answer()
 
         def now(label=None):
@@ -114,8 +114,8 @@ def forked(checks, directory):
 
 def latest(checks, directory):
     """Of the latest kinds the value set last by a living process counts."""
-    service = "levels-latest"
-    with capture.Server() as server, start_agent(directory, server) as agent, Driven("levels", service) as master:
+    service = own("levels-latest")
+    with capture.Server() as server, start_agent(directory, server) as agent, Driven("levels", "levels-latest") as master:
         master.answer()
 
         def now():
@@ -150,9 +150,9 @@ def latest(checks, directory):
 
 def from_threads(checks, directory):
     """ADD and SET from many threads lose nothing; a full table goes to the overflow with an exact total."""
-    service, count, times = "levels-threads", 16, 20000
-    with capture.Server() as server, start_agent(directory, server) as agent, Driven("levels", service) as master, \
-            Driven("levels", service) as other:
+    service, count, times = own("levels-threads"), 16, 20000
+    with capture.Server() as server, start_agent(directory, server) as agent, Driven("levels", "levels-threads") as master, \
+            Driven("levels", "levels-threads") as other:
         master.answer(), other.answer()
         master.tell(f"threads {count} {times}")
         other.tell(f"threads {count} {times}")
@@ -183,7 +183,7 @@ def from_threads(checks, directory):
         checks.equal("a child of a full table", total(snapshot_after(server), service, "levels.labelled"),
                      before + 1000 * count + TABLE + 500 + 2)
         checks.equal("ends with status 0", agent.stop(), 0)
-        checks.equal("no warning", agent.warnings(), [])
+        checks.equal("no warning", warnings(agent), [])
 
 
 def main():

@@ -64,10 +64,11 @@ def with_perf(checks, server, unwind, directory):
         checks.skip("perf", "perf is not installed")
         return
     data = directory / "perf.data"
-    unwind.tell("fire 2500")
+    unwind.tell("fire 0")
     record = subprocess.run([perf, "record", "-q", "-e", "cpu-clock", "-F", "1500", "--call-graph", "dwarf,4096", "-p",
                              str(unwind.pid), "-o", str(data), "--", "sleep", "1.5"], capture_output=True, text=True,
                             env={**os.environ, "HOME": str(directory)}, check=False)
+    unwind.tell("enough")
     unwind.answer()
     if record.returncode and re.search("not supported|Permission|paranoid", record.stderr):
         checks.skip("perf", record.stderr.strip().splitlines()[-1])
@@ -103,7 +104,7 @@ def with_gdb(checks, server, unwind, binary):
     for name, stub, offset in (("on the stub's first nop", "unwind_count", 0), ("behind the fast nops", "unwind_count", ten + 10),
                                ("on the other stub's first nop", "unwind_time", 0)):
         before = sum(values(snapshot_after(server), unwind.service, "unwind.count").values())
-        unwind.tell("fire 3000")
+        unwind.tell("fire 0")
         commands = [f"break *((char *)probemeter_site_{stub} + {offset})", "continue", "echo first\\n", "backtrace",
                     "continue 50", "echo later\\n", "backtrace", "delete", "detach"]
         done = subprocess.run([gdb, "-q", "-nx", "-batch", "-ex", "set debuginfod enabled off", "-p", str(unwind.pid),
@@ -116,6 +117,7 @@ def with_gdb(checks, server, unwind, binary):
             frames = [frame for frame in frames if not frame.startswith("probemeter_add") and
                       not frame.startswith("probemeter_record")]
             checks.equal(f"gdb {name}, {when} hit", frames, [f"probemeter_site_{stub}", *FRAMES])
+        unwind.tell("enough")
         told = unwind.answer()
         checks.equal(f"gdb {name}: every result is right", told["wrong"], 0)
         after = sum(values(snapshot_after(server), unwind.service, "unwind.count").values())

@@ -5,6 +5,7 @@
  * Commands come on stdin, one per line; each is answered by one line of JSON on stdout:
  *
  *   fire ROUNDS              every thread fires each metric ROUNDS times; the answer is the truth so far
+ *   run                      every thread fires until `halt`, whose answer is the truth so far
  *   flood FIRST COUNT TIMES  TIMES events on each of COUNT label sets of one counter, the threads side by side
  *   burst COUNT              each thread: one event on each of COUNT label sets of each of ten counters
  *   bad TIMES                so many events of each kind that must be dropped, and as many good ones
@@ -122,6 +123,7 @@ struct thread {
 
 static struct thread threads[MAX_THREADS];
 static unsigned thread_count = 4;
+static volatile bool halt;
 static char process_name[16];
 
 /* Compare by sign, exponent and mantissa as frexp() gives them. */
@@ -223,7 +225,7 @@ static void fire(struct thread *thread)
 {
 	unsigned long rounds = thread->argument[0], i;
 
-	for (i = 0; i < rounds; i++) {
+	for (i = 0; rounds ? i < rounds : !halt; i++) {
 		uint64_t r = random_next(thread);
 		unsigned a = (unsigned)(r & 0xff) % COUNT(region), b = (unsigned)(r >> 8 & 0xff) % COUNT(tier),
 			 c = (unsigned)(r >> 16 & 0xff) % COUNT(shape), d = (unsigned)(r >> 24 & 0xff) % COUNT(node),
@@ -306,12 +308,11 @@ static void *thread_main(void *context)
 	return NULL;
 }
 
-/* Let every thread do @work; returns what they did together. */
-static uint64_t all_threads(void (*work)(struct thread *thread), unsigned long a, unsigned long b, unsigned long c)
+static void threads_start(void (*work)(struct thread *thread), unsigned long a, unsigned long b, unsigned long c)
 {
-	uint64_t done = 0;
 	unsigned i;
 
+	halt = false;
 	for (i = 0; i < thread_count; i++) {
 		threads[i].work = work;
 		threads[i].argument[0] = a;
@@ -323,11 +324,25 @@ static uint64_t all_threads(void (*work)(struct thread *thread), unsigned long a
 			exit(1);
 		}
 	}
+}
+
+/* What they did together. */
+static uint64_t threads_join(void)
+{
+	uint64_t done = 0;
+	unsigned i;
+
 	for (i = 0; i < thread_count; i++) {
 		(void)pthread_join(threads[i].id, NULL);
 		done += threads[i].done;
 	}
 	return done;
+}
+
+static uint64_t all_threads(void (*work)(struct thread *thread), unsigned long a, unsigned long b, unsigned long c)
+{
+	threads_start(work, a, b, c);
+	return threads_join();
 }
 
 /* --- answers */
@@ -456,7 +471,14 @@ static int obey(char *line)
 	if (sscanf(line, "%15s %lu %lu %lu", verb, &a, &b, &c) < 1)
 		return -EINVAL;
 	if (!strcmp(verb, "fire")) {
-		(void)all_threads(fire, a, 0, 0);
+		(void)all_threads(fire, a ? a : 1, 0, 0);
+		print_truth();
+	} else if (!strcmp(verb, "run")) {
+		threads_start(fire, 0, 0, 0);
+		printf("{\"running\": true}\n");
+	} else if (!strcmp(verb, "halt")) {
+		halt = true;
+		(void)threads_join();
 		print_truth();
 	} else if (!strcmp(verb, "flood")) {
 		done = all_threads(flood, a, b, c);

@@ -5,7 +5,7 @@
 //
 // Commands come on stdin, each is answered by one line of JSON on stdout:
 //
-//   fire MS      fires for so long; the answer says how many events that were
+//   fire MS      fires for so long; the answer says how many events that were. 0: until there is another line
 //   throw TIMES  an event, then an exception through frames with destructors, caught in main()
 //   profile MS   fires for so long while a timer's signal handler unwinds its own stack
 #include <csignal>
@@ -16,6 +16,7 @@
 #include <stdexcept>
 #include <string>
 
+#include <poll.h>
 #include <sys/time.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -135,6 +136,7 @@ static unsigned long in_trampoline()
 int main()
 {
 	char line[128], verb[16];
+	struct pollfd input = { STDIN_FILENO, POLLIN, 0 };
 	unsigned long before, caught = 0;
 	double x = 0;
 	long argument, end;
@@ -165,7 +167,7 @@ int main()
 			sigaction(SIGPROF, &action, nullptr);
 			if (!std::strcmp(verb, "profile"))
 				setitimer(ITIMER_PROF, &often, nullptr);
-			for (end = milliseconds() + argument; milliseconds() < end;)
+			for (end = milliseconds() + argument; argument ? milliseconds() < end : !poll(&input, 1, 0);)
 				for (int i = 0; i < 100; i++)
 					x += unwind_outer(0.5) == 3.5 ? 0 : 1; // 0.5, and one for each frame
 			setitimer(ITIMER_PROF, &never, nullptr);
