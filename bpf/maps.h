@@ -12,7 +12,7 @@
 #include <linux/types.h>
 
 /* Default sizes; the agent may set others before load. */
-#define PM_MAX_CELLS 65536
+#define PM_MAX_CELLS 131072
 #define PM_MAX_SERIES 32768
 #define PM_MAX_STRINGS 131072
 #define PM_MAX_SERVICES 4096

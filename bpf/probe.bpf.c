@@ -90,7 +90,7 @@ static __always_inline int drop(__u32 metric, enum pm_drop reason)
 	return 0;
 }
 
-/* Read one label value into pieces. The bytes were touched by the service's hashing a moment ago, so a fault is rare. */
+/* Read one label value into pieces. The service touched its pages a moment ago (hash.h), so a fault is rare. */
 __noinline int label_read(__u32 owner, __u32 field, __u64 at)
 {
 	struct pm_string_key key = { .owner = owner, .field = field };

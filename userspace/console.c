@@ -355,7 +355,8 @@ static void print_points(const struct console *console, const struct points *poi
 			shown = hidden = 0;
 		}
 		before = row.point;
-		if (shown++ < CONSOLE_ROWS) {
+		/* The overflow series is always shown: that there is one is what the reader must know. */
+		if (shown++ < CONSOLE_ROWS || row.point->overflow) {
 			row.rate = point_rate(console, row.point, points->time_unix_ns);
 			print_row(console, &row);
 			continue;

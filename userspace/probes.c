@@ -50,7 +50,7 @@ static const char *state(const struct descriptor *d, int count)
 	if (d->levels_address)
 		return "level: read from the process, no trap";
 	if (count < 0)
-		return "no process";
+		return "in the file; name a process to see who listens";
 	return count ? "attached" : "not attached: no agent listens";
 }
 
@@ -192,7 +192,7 @@ static void way_show(const struct options *options)
 	if (privilege_missing(missing, sizeof(missing)) || trial_run((enum kernel_links)options->links, &trial))
 		return;
 	trial_describe(&trial, line, sizeof(line));
-	printf("\nagent: %s\n", line);
+	printf("\nan agent on this host: %s\n", line);
 }
 
 int probes(const struct options *options)

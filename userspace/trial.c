@@ -117,7 +117,7 @@ static int try_way(const struct kernel *kernel, enum attach_way way, int fd, con
 	if (pid > 0 && waitpid(pid, &status, 0) == pid && !status &&
 	    read(pipes[0], &report, sizeof(report)) == sizeof(report)) {
 		qsort(report.ns, RUNS, sizeof(report.ns[0]), by_value);
-		ret->ns = report.ns[RUNS / 2];
+		ret->ns = report.ns[0]; /* the least: what else runs on the host only adds */
 		ret->counts = hits_read(kernel) - before == (uint64_t)(RUNS + 1) * HITS;
 	}
 	(void)close(pipes[0]);

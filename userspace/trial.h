@@ -12,7 +12,7 @@
 
 struct trial_result {
 	bool counts; /* every hit was counted and nobody died */
-	double ns; /* per hit, median of the runs; 0 if it was not measured */
+	double ns; /* per hit, least of the runs; 0 if it was not measured */
 };
 
 struct trial {

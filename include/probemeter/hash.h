@@ -51,10 +51,21 @@ PROBEMETER_INLINE_ uint64_t probemeter_length_(const char *label)
 	return length < PROBEMETER_LABEL_BYTES ? length : PROBEMETER_LABEL_BYTES;
 }
 
+/* Bring the label's pages in: a compiler that knows the label hashes it at build time and would read nothing, and a BPF
+ * program that reads it cannot fault a page in. It lies in two pages at most. */
+PROBEMETER_INLINE_ void probemeter_touch_(const char *label, uint64_t length)
+{
+	if (label) {
+		(void)*(const volatile char *)label;
+		(void)*(const volatile char *)(label + length);
+	}
+}
+
 PROBEMETER_INLINE_ uint64_t probemeter_hash_label_(uint64_t hash, const char *label)
 {
 	uint64_t left = probemeter_length_(label), a = 0, b = 0;
 
+	probemeter_touch_(label, left);
 	hash ^= left * PROBEMETER_HASH_LENGTH;
 	for (; left > 16; left -= 16, label += 16)
 		hash = probemeter_mix_(probemeter_word_(label) ^ PROBEMETER_HASH_WORD, probemeter_word_(label + 8) ^ hash);

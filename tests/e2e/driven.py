@@ -6,6 +6,7 @@ export is compared with it only after a snapshot that was taken later than the a
 """
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -118,8 +119,13 @@ def wait_attached(agent, *services):
 
 
 def warnings(agent):
-    """What the agent warns of, but for what its probes cost: services that do nothing but fire are told so, rightly."""
-    return [line for line in agent.warnings() if "--max-overhead" not in line]
+    """What the agent warns of, but for other files and services of the host, and for what its probes cost: services that
+    do nothing but fire are told so, rightly."""
+    def stranger(line):
+        return any(not path.startswith(str(BUILD)) for path in re.findall(r"'(/[^']*)'", line)) or \
+            any(not name.endswith(f"-{os.getpid()}") for name in re.findall(r"service '([^']*)'", line))
+
+    return [line for line in agent.warnings() if "--max-overhead" not in line and not stranger(line)]
 
 
 def others_attached(service):
