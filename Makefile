@@ -5,6 +5,7 @@
 #   make run        the sample service under load, watched by the agent: the main job in one command
 #   make test       install what is missing, build, run all tests (as root)
 #   make test-unit  the tests that need neither root nor network
+#   make bench      what it costs, next to what else a service could use; needs a quiet machine
 #
 # V=1 shows the commands.
 
@@ -18,7 +19,7 @@ say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all deps run test test-unit test-headers test-e2e clean
+.PHONY: all deps run test test-unit test-headers test-e2e bench clean
 all: $(B)/probemeter services tests
 
 WARN := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
@@ -146,7 +147,27 @@ run:
 	$(Q)$(MAKE) --no-print-directory $(B)/probemeter $(B)/services/scriptd
 	$(Q)scripts/run.sh
 
+# --- benchmark: what a call costs, next to what else a service could use
+
+BENCH_OBJECTS := $(filter-out $(B)/userspace/main.o,$(AGENT_OBJECTS))
+BENCH_PROGRAMS := $(B)/bench/attach $(B)/bench/collect $(B)/bench/empty.bpf.o
+
+$(B)/bench/%.bpf.o: tests/bench/%.bpf.c Makefile
+	$(call say,BPF,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) -g -O2 -target bpf -mcpu=v3 -Wall -Wextra -Werror $(BPF_INCLUDES) -MMD -MP -MT $@ -MF $(@:.o=.d) -c $< -o $@
+
+$(B)/bench/%: tests/bench/%.c $(BENCH_OBJECTS) $(HEADERS) Makefile
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(AGENT_FLAGS) -MF $@.d $(pkg_cflags) $< $(BENCH_OBJECTS) $(pkg_libs) -lm -lpthread -o $@
+
+bench:
+	$(Q)scripts/deps.sh build service bench
+	$(Q)$(MAKE) --no-print-directory $(B)/probemeter $(B)/services/scriptd $(BENCH_PROGRAMS)
+	$(Q)/usr/bin/python3 tests/bench/bench.py $(BENCH_FLAGS)
+
 clean:
 	$(Q)rm -rf $(B)
 
--include $(wildcard $(B)/bpf/*.d $(B)/userspace/*.d $(B)/unit/*.d)
+-include $(wildcard $(B)/bpf/*.d $(B)/userspace/*.d $(B)/unit/*.d $(B)/bench/*.d)

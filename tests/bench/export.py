@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Target 9 and memory: 10,000 series, of which 2,000 histograms with 12 touched buckets, from maps to request body."""
+import contextlib
+import json
+import os
+import pathlib
+import subprocess
+import tempfile
+import time
+
+import build
+from agent import Agent
+from contestant import Talker
+from result import Target
+from sink import Sink
+
+SERVICES = 4  # a quarter of the series each; one service alone may not have that many cells
+MIB = 1 << 20
+
+
+def services(stack):
+    started = []
+    for number in range(SERVICES):
+        environment = {**os.environ, "OTEL_SERVICE_NAME": f"bench-{number}"}
+        started.append(stack.enter_context(Talker(build.OUT / "series", env=environment)))
+    return started
+
+
+def fire(started):
+    return all([service.ask("") == "1" for service in started])
+
+
+def in_process(results, rounds):
+    """The agent's objects without the network (collect.c)."""
+    with contextlib.ExitStack() as stack:
+        started = services(stack)
+        collect = stack.enter_context(Talker(build.OUT / "collect"))
+
+        def ask(line):
+            return json.loads(collect.ask(line))
+
+        ask("sweep")
+        if not fire(started):
+            raise RuntimeError("the services do not see that anybody listens")
+        ask("sweep")
+        first = ask("collect")
+        found = []
+        for _ in range(rounds):
+            fire(started)
+            found.append(ask("collect"))
+        memory = ask("memory")
+    last = found[-1]
+    made = f"{last['series']} series, {last['cells']} cells, {last['points']} points, {last['body_bytes'] / MIB:.1f} MiB body"
+    results.add(Target("9a", "one snapshot to one request body, 10,000 series: CPU time of the agent", 60, unit="ms"),
+                [one["cpu_ms"] for one in found],
+                detail=f"{made}; of it {last['encode_ms']:.0f} ms encoding; the first one, which reads all names, {first['cpu_ms']:.0f} ms")
+    results.add(Target("9c", "calls of malloc, calloc and realloc in that, per cell", 0.01, unit="calls"),
+                [one["allocations"] / one["cells"] for one in found],
+                detail=f"{last['allocations']} calls for {last['cells']} cells")
+    results.add(Target("9d", "kernel memory of all maps with these series, read back", 16, unit="MiB"),
+                [memory["bytes"] / MIB], detail=f"predicted at most {memory['at_most'] / MIB:.1f} MiB for the default limits")
+    results.facts["memory"] = {"read_back": memory, "first_export": first, "exports": found}
+
+
+def stat_ms(pid):
+    """CPU time of a process so far."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
+
+
+def whole_agent(results, exports):
+    """The real agent, which also sweeps /proc and ships: resident memory, and CPU time per interval of one second."""
+    with contextlib.ExitStack() as stack:
+        sink = stack.enter_context(Sink())
+        started = services(stack)
+        directory = stack.enter_context(tempfile.TemporaryDirectory())
+        agent = stack.enter_context(Agent(directory, OTEL_EXPORTER_OTLP_ENDPOINT=sink.url, OTEL_METRIC_EXPORT_INTERVAL=1000))
+        agent.wait_attached(started[0].pid, build.OUT / "series")
+        fire(started)
+        before = sink.requests
+        while sink.requests < before + 3:
+            time.sleep(0.05)
+        cpu_ms, before = stat_ms(agent.pid), sink.requests
+        while sink.requests < before + exports:
+            fire(started)
+            time.sleep(0.2)
+        cpu_ms = (stat_ms(agent.pid) - cpu_ms) / (sink.requests - before)
+        status = pathlib.Path(f"/proc/{agent.pid}/status").read_text()
+        kib = {name: int(status.split(f"{name}:")[1].split()[0]) for name in ("VmHWM", "RssAnon", "RssFile", "RssShmem")}
+    results.add(Target("9b", "resident memory of the agent with these series, at its highest", 48, unit="MiB"),
+                [kib["VmHWM"] / 1024],
+                detail=f"anonymous {kib['RssAnon'] / 1024:.1f}, mapped (the kernel's own cells among it) "
+                       f"{(kib['RssFile'] + kib['RssShmem']) / 1024:.1f} MiB; {cpu_ms:.0f} ms of CPU per second with an export every second")
+
+
+def by_cpus(results, counts=(2, 64, 128)):
+    """Kernel bytes at the default limits on other hosts: the agent's own code, told that there are more CPUs."""
+    table = results.facts["memory_by_cpus"] = []
+    for count in counts:
+        with tempfile.NamedTemporaryFile("w") as possible:
+            possible.write(f"0-{count - 1}\n")
+            possible.flush()
+            os.chmod(possible.name, 0o644)
+            # In a mount namespace of its own, which ends with the command.
+            done = subprocess.run(["unshare", "-m", "sh", "-ec", 'mount --bind "$0" /sys/devices/system/cpu/possible; exec "$@"',
+                                   possible.name, str(build.OUT / "collect"), "--limits", str(count)],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+        table.append(json.loads(done.stdout) if not done.returncode else {"cpus": count, "not_measured": done.stderr.strip()})
+
+
+def measure(results, rounds):
+    in_process(results, rounds)
+    whole_agent(results, rounds)
+    by_cpus(results)
