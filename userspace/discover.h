@@ -31,7 +31,6 @@ struct object {
 	bool has_levels;
 	unsigned seen; /* the last sweep that found it mapped */
 	struct attachment *attachment; /* attach.c's; NULL: not attached */
-	bool attach_failed;
 };
 
 struct loaded {

@@ -11,13 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int order(const struct pm_cell_key *a, const struct pm_cell_key *b)
-{
-	int result = snapshot_order(a->where, a->hash, b->where, b->hash);
-
-	return result ? result : (a->where > b->where) - (a->where < b->where);
-}
-
 static int room_make(struct ledger *ledger, size_t count)
 {
 	void *last, *total;
@@ -46,10 +39,10 @@ int ledger_update(struct ledger *ledger, const struct raw_cell *cell, size_t cou
 	for (i = 0; i < count; i++) {
 		struct cell *total = &ledger->next_total[i];
 
-		while (old < ledger->count && order(&ledger->last[old].key, &cell[i].key) < 0)
+		while (old < ledger->count && snapshot_cell_order(&ledger->last[old].key, &cell[i].key) < 0)
 			old++;
 		*total = (struct cell){ .where = cell[i].key.where, .count = cell[i].total.count, .sum = cell[i].total.sum };
-		if (old < ledger->count && !order(&ledger->last[old].key, &cell[i].key)) {
+		if (old < ledger->count && !snapshot_cell_order(&ledger->last[old].key, &cell[i].key)) {
 			const struct pm_cell *before = &ledger->last[old].total;
 
 			total->count = ledger->total[old].count + (cell[i].total.count - before->count);

@@ -77,12 +77,10 @@ static void histogram_add(const struct sample *sample, struct point *point)
 }
 
 /* A new point with the first sample's identity. */
-static int point_start(const struct sample *sample, const struct merge_rule *rule, struct arena *arena,
-		       struct point *point)
+static int point_start(const struct sample *sample, struct arena *arena, struct point *point)
 {
 	uint32_t i;
 
-	(void)rule;
 	memset(point, 0, sizeof(*point));
 	point->resource = sample->resource;
 	point->metric = sample->metric;
@@ -157,7 +155,7 @@ int merge_fold(struct sample *sample, size_t count, const struct merge_rule *rul
 	for (i = 0; i < count; i = next) {
 		struct point *point = &result.point[result.count];
 		uint64_t set_ns = 0;
-		int err = point_start(&sample[i], rule, arena, point);
+		int err = point_start(&sample[i], arena, point);
 
 		if (err)
 			return err;

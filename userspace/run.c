@@ -82,7 +82,6 @@ static void object_found(void *context, struct object *object)
 	}
 	err = attach_object(&agent->kernel, agent->trial.way, object);
 	if (err) {
-		object->attach_failed = true;
 		log_message(LOG_WARN, "attach: '%s': %s; its counters and histograms are not counted", object->path,
 			    strerror(-err));
 		return;

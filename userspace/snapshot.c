@@ -145,12 +145,16 @@ int snapshot_order(uint64_t where_a, uint64_t hash_a, uint64_t where_b, uint64_t
 	return (hash_a > hash_b) - (hash_a < hash_b);
 }
 
+int snapshot_cell_order(const struct pm_cell_key *a, const struct pm_cell_key *b)
+{
+	int order = snapshot_order(a->where, a->hash, b->where, b->hash);
+
+	return order ? order : (a->where > b->where) - (a->where < b->where);
+}
+
 static int by_cell(const void *a, const void *b)
 {
-	const struct pm_cell_key *x = a, *y = b;
-	int order = snapshot_order(x->where, x->hash, y->where, y->hash);
-
-	return order ? order : (x->where > y->where) - (x->where < y->where);
+	return snapshot_cell_order(a, b);
 }
 
 static int by_series(const void *a, const void *b)

@@ -58,6 +58,9 @@ void snapshot_free(struct snapshot *snapshot);
 /* The order of cells and series: by service, metric and hash. */
 int snapshot_order(uint64_t where_a, uint64_t hash_a, uint64_t where_b, uint64_t hash_b);
 
+/* The same for whole cells: then by bucket. */
+int snapshot_cell_order(const struct pm_cell_key *a, const struct pm_cell_key *b);
+
 /* One stored string (a label value of @owner's, or a service's variables), its pieces joined, NUL-terminated.
  * @room: bytes in @ret. Return: length, or -ENOENT. */
 long snapshot_string(const struct kernel *kernel, uint32_t owner, uint16_t field, char *ret, size_t room);

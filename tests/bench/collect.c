@@ -75,7 +75,7 @@ static void found(void *context, struct object *object)
 		if (!metrics_intern(bench->metrics, &object->descriptors.descriptor[i].metric, &object->metric[i]))
 			collector_metric_starts(bench->collector, object->metric[i], clock_ns(CLOCK_REALTIME));
 	if (!object->metric || attach_object(&bench->kernel, ATTACH_NOTED, object))
-		object->attach_failed = true;
+		fprintf(stderr, "collect: '%s' cannot be attached\n", object->path);
 }
 
 static void gone(void *context, struct object *object)
