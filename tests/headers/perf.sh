@@ -38,7 +38,9 @@ for level in -O0 -O2; do
 	[ "$(grep -c "sdt_probemeter:$metric: .*arg1=" script.log)" = 5 ] || { head -20 script.log; echo "error: not 5 hits"; exit 1; }
 	[ "$(grep -o 'arg1=[0-9]*' script.log | tr '\n' ' ')" = "arg1=0 arg1=1 arg1=2 arg1=3 arg1=4 " ] ||
 		{ echo "error: wrong arguments: $(grep -o 'arg1=[0-9]*' script.log)"; exit 1; }
-	frames=$(grep -oE "probemeter_site_$metric|\b(inner|middle|outer|main)\b" script.log | tr '\n' ' ')
+	# A frame's line is "address symbol+offset (file)": the file's path may well have a directory called main.
+	frames=$(awk '$1 ~ /^[0-9a-f]+$/ { sub(/[+].*/, "", $2); print $2 }' script.log |
+		grep -xE "probemeter_site_$metric.*|inner|middle|outer|main" | tr '\n' ' ')
 	wanted=$(for _ in 1 2 3 4 5; do printf '%s ' "probemeter_site_$metric" inner middle outer main; done)
 	[ "$frames" = "$wanted" ] || { echo "error: frames: $frames"; exit 1; }
 done

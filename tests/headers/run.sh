@@ -350,7 +350,7 @@ work=$(cd "$work" && pwd)
 rm -rf "$work/common"
 mkdir "$work/common"
 cases | { grep -E -- "^[^|]*($only)" || true; } | tr '\n' '\0' |
-	xargs -0 -P "$(nproc)" -n 1 bash "${BASH_SOURCE[0]}" --one "$work" >"$work/results"
+	xargs -0 -r -P "$(nproc)" -n 1 bash "${BASH_SOURCE[0]}" --one "$work" >"$work/results"
 rm -rf "$work/common"
 { grep -v ^pass "$work/results" || true; } | sort
 passed=$(grep -c ^pass "$work/results" || true)
