@@ -32,8 +32,8 @@ class Arena:
         self.results.cell(entry.name, threads, ns)
         return ns
 
-    def pair(self, one, other, threads, other_threads=None):
-        """[(ns of one, ns of other)] by round; who comes first changes from round to round."""
+    def pair(self, one, other, threads, other_threads=None, beside=None):
+        """[(ns of one, ns of other)] by round; who comes first changes from round to round. @beside(round) runs in each."""
         other_threads = other_threads or threads
         one.contestant.run(one.operation, threads, self.ms // 4)
         other.contestant.run(other.operation, other_threads, self.ms // 4)
@@ -46,14 +46,20 @@ class Arena:
                 a = self.once(one, threads)
                 b = self.once(other, other_threads)
             found.append((a, b))
+            if beside:
+                beside(b)
         return found
 
-    def ratio(self, target, one, other, threads):
+    def ratio(self, target, one, other, threads, floor=None):
+        """@floor: who stands for the trap alone; its ratio to @other is taken in the same rounds."""
         if not other.contestant:
             missing = next(why for name, why in build.absent.items() if other.name.startswith(name))
             self.results.add(target, not_measured=missing)
             return
-        pairs = self.pair(one, other, threads)
+        floors = []
+        pairs = self.pair(one, other, threads, beside=floor and (lambda ns: floors.append(self.once(floor, threads) / ns)))
+        if floors:
+            target.floor = statistics.median(floors)
         ours, theirs = (statistics.median(side) for side in zip(*pairs))
         self.results.add(target, [a / b for a, b in pairs], detail=f"{ours:.4g} against {theirs:.4g} ns")
 
@@ -114,38 +120,37 @@ def with_agent(results, ours, rounds, ms):
     histogram = Entry("probemeter histogram", ours, "histogram")
 
     with contextlib.ExitStack() as stack:
+        # The trap alone: an empty program on a stub like ours, called like ours.
+        apart = stack.enter_context(Contestant(build.OUT / "ours-apart"))
+        stack.enter_context(Talker(build.OUT / "attach", build.OUT / "empty.bpf.o", build.OUT / "ours-apart"))
+        trap = Entry("probemeter's site, histogram, empty program", apart, "histogram")
         classic = peer(stack, "sys/sdt.h", build.OUT / "classic")
         if classic:
             stack.enter_context(Talker(build.OUT / "attach", build.OUT / "empty.bpf.o", build.OUT / "classic",
                                        usdt_offset(build.OUT / "classic")))
         arena.ratio(Target("2", "labelled histogram against an empty program on a classic probe", 0.75), histogram,
-                    Entry("sys/sdt.h probe, empty program", classic, "hit"), 1)
-
-        apart = stack.enter_context(Contestant(build.OUT / "ours-apart"))
-        with Talker(build.OUT / "attach", build.OUT / "empty.bpf.o", build.OUT / "ours-apart"):
-            arena.ratio(Target("3a", "counter of two labels against an empty program on our own site", 1.2), counter,
-                        Entry("probemeter's site, counter, empty program", apart, "counter"), 1)
-            arena.ratio(Target("3b", "histogram of two labels against an empty program on our own site", 1.2), histogram,
-                        Entry("probemeter's site, histogram, empty program", apart, "histogram"), 1)
+                    Entry("sys/sdt.h probe, empty program", classic, "hit"), 1, floor=trap)
+        arena.ratio(Target("3a", "counter of two labels against an empty program on our own site", 1.2), counter,
+                    Entry("probemeter's site, counter, empty program", apart, "counter"), 1)
+        arena.ratio(Target("3b", "histogram of two labels against an empty program on our own site", 1.2), histogram, trap, 1)
 
         traced = peer(stack, "sys/sdt.h", build.OUT / "classic-bpftrace")
+        against_bpftrace = Target("4", "labelled histogram against bpftrace's @[str, str] = hist()", 0.45)
         if traced and "bpftrace" not in build.absent:
             with Bpftrace(build.OUT / "classic-bpftrace", "bench:hit"):
-                arena.ratio(Target("4", "labelled histogram against bpftrace's @[str, str] = hist()", 0.45), histogram,
-                            Entry("bpftrace", traced, "hit"), 1)
+                arena.ratio(against_bpftrace, histogram, Entry("bpftrace", traced, "hit"), 1, floor=trap)
         else:
-            arena.ratio(Target("4", "labelled histogram against bpftrace's @[str, str] = hist()", 0.45), histogram,
-                        Entry("bpftrace" if traced else "sys/sdt.h", None, "hit"), 1)
+            arena.ratio(against_bpftrace, histogram, Entry("bpftrace" if traced else "sys/sdt.h", None, "hit"), 1)
 
         prometheus = peer(stack, "prometheus-cpp", build.OUT / "prometheus")
         observe = Entry("prometheus-cpp labelled histogram", prometheus, "histogram")
-        arena.ratio(Target("5a", "labelled histogram against prometheus-cpp, 1 thread", 0.9), histogram, observe, 1)
-        arena.ratio(Target("5b", "the same, as many threads as CPUs", 0.4), histogram, observe, CPUS)
+        arena.ratio(Target("5a", "labelled histogram against prometheus-cpp, 1 thread", 0.9), histogram, observe, 1, floor=trap)
+        arena.ratio(Target("5b", "the same, as many threads as CPUs", 0.4), histogram, observe, CPUS, floor=trap)
 
         record = Entry("opentelemetry-cpp histogram", peer(stack, "opentelemetry-cpp", build.OUT / "opentelemetry"), "histogram")
         arena.ratio(Target("6a", "labelled histogram against opentelemetry-cpp, as many threads as CPUs", 1.0), histogram,
-                    record, CPUS)
-        arena.ratio(Target("6b", "the same, 4 x as many threads", 0.7), histogram, record, 4 * CPUS)
+                    record, CPUS, floor=trap)
+        arena.ratio(Target("6b", "the same, 4 x as many threads", 0.7), histogram, record, 4 * CPUS, floor=trap)
         if record.contestant:
             for _ in range(rounds):
                 arena.once(record, 1)

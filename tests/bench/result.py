@@ -23,6 +23,7 @@ class Target:
     quartiles: tuple | None = None
     detail: str = ""
     not_measured: str = ""
+    floor: float | None = None  # the same ratio with a program that does nothing: what the trap alone takes
 
     @property
     def met(self):
@@ -34,7 +35,7 @@ class Target:
         return {
             "id": self.id, "text": self.text, "measured": self.measured, "target": self.target,
             "relation": ">=" if self.at_least else "<=", "unit": self.unit or "ratio", "met": self.met,
-            "quartiles": self.quartiles, "detail": self.detail, "not_measured": self.not_measured or None,
+            "quartiles": self.quartiles, "floor": self.floor, "detail": self.detail, "not_measured": self.not_measured or None,
         }
 
 

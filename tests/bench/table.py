@@ -26,6 +26,13 @@ def lines_of(rows):
             for row in rows]
 
 
+def verdict(target):
+    """Nothing of ours can meet a target that a program which does nothing misses."""
+    if target.met:
+        return "met"
+    return "MISSED, as by the trap alone" if target.floor and target.floor > target.target else "MISSED"
+
+
 def machine(facts):
     return (f"Linux {facts['kernel']}, {facts['cpus']} x {facts['cpu']}, {facts['date']}; probes on the {facts.get('nop', '?')}, "
             f"{facts.get('links', '?')} links; {facts['rounds']} rounds")
@@ -49,17 +56,18 @@ def text(results):
         rows += [(str(row["cpus"]), str(row["cells"]), str(row["series"]), f"{row['bytes'] / (1 << 20):.1f}")
                  if "bytes" in row else (str(row["cpus"]), "not measured", "-", "-") for row in facts["memory_by_cpus"]]
         out += lines_of(rows) + [""]
-    rows = [("target", "measured", "quartiles", "wanted", "unit", "result")]
+    rows = [("target", "measured", "quartiles", "trap alone", "wanted", "unit", "result")]
     details = []
     for target in sorted(results.targets, key=order):
         wanted = ("at least " if target.at_least else "at most ") + number(target.target)
         if target.measured is None:
-            rows.append((f"{target.id:3} {target.text}", "-", "-", wanted, target.unit or "ratio", "not measured"))
+            rows.append((f"{target.id:3} {target.text}", "-", "-", "-", wanted, target.unit or "ratio", "not measured"))
             details.append(f"{target.id}: not measured: {target.not_measured}")
             continue
         low, high = target.quartiles
-        rows.append((f"{target.id:3} {target.text}", number(target.measured), f"{number(low)} .. {number(high)}", wanted,
-                     target.unit or "ratio", "met" if target.met else "MISSED"))
+        rows.append((f"{target.id:3} {target.text}", number(target.measured), f"{number(low)} .. {number(high)}",
+                     number(target.floor), wanted,
+                     target.unit or "ratio", verdict(target)))
         if target.detail:
             details.append(f"{target.id}: {target.detail}")
     met = sum(target.met is True for target in results.targets)
