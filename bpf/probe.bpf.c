@@ -62,6 +62,15 @@ struct {
 	__type(value, struct pm_bounds);
 } bounds SEC(".maps");
 
+/* Never filled and never jumped through: see stack_of_its_own(). */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} nowhere SEC(".maps");
+const volatile bool never = false;
+
 /* One counter for all CPUs: drops are rare. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -79,6 +88,19 @@ struct {
 
 #include "service.bpf.h"
 #include "cell.bpf.h"
+
+/*
+ * Keys are on the stack, and since Linux 6.13 the stack of a program of our type is one per CPU ("private stack", made for
+ * kprobes, which nobody preempts). A uprobe program that is preempted finds another one's keys there when it goes on: counts
+ * under wrong labels, and a kernel that follows a pointer of another task (seen on 7.3 with PREEMPT_LAZY). A program that
+ * holds a tail call keeps the task's own stack. That this one is never made, the verifier knows: it costs nothing.
+ * Source: kernel/bpf/verifier.c, check_max_stack_depth().
+ */
+static __always_inline void stack_of_its_own(void *ctx)
+{
+	if (never)
+		bpf_tail_call(ctx, &nowhere, 0);
+}
 
 static __always_inline int drop(__u32 metric, enum pm_drop reason)
 {
@@ -216,6 +238,7 @@ int counter(struct pt_regs *ctx)
 	__u32 metric = PM_COOKIE_METRIC(bpf_get_attach_cookie(ctx));
 	__s64 n = PT_REGS_PARM1(ctx);
 
+	stack_of_its_own(ctx);
 	if (n < 0)
 		return drop(metric, PM_DROP_NEGATIVE);
 	return count(ctx, metric, 0, n);
@@ -228,6 +251,7 @@ int histogram(struct pt_regs *ctx)
 	struct parts parts = parts_of(PT_REGS_PARM1(ctx));
 	struct placed placed;
 
+	stack_of_its_own(ctx);
 	if (parts.exponent == EXPONENT_MAX)
 		return drop(metric, PM_DROP_NOT_FINITE);
 	placed = placed_by_eighth(parts);
@@ -253,6 +277,7 @@ int histogram_bounds(struct pt_regs *ctx)
 	struct parts parts = parts_of(bits);
 	struct placed placed;
 
+	stack_of_its_own(ctx);
 	if (parts.exponent == EXPONENT_MAX)
 		return drop(metric, PM_DROP_NOT_FINITE);
 	placed = placed_by_bound(parts, bounds_below(metric, bits));
