@@ -5,6 +5,7 @@
 #   make run        the sample service under load, watched by the agent: the main job in one command
 #   make test       install what is missing, build, run all tests (as root)
 #   make test-unit  the tests that need neither root nor network
+#   make test-kernels  boots other kernels and lets the agent count there
 #   make bench      what it costs, next to what else a service could use; needs a quiet machine
 #
 # V=1 shows the commands.
@@ -19,7 +20,7 @@ say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all deps run test test-unit test-headers test-e2e bench clean
+.PHONY: all deps run test test-unit test-headers test-e2e test-kernels bench clean
 all: $(B)/probemeter services tests
 
 WARN := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
@@ -137,7 +138,7 @@ test-e2e: all
 test: deps
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)scripts/tools.sh
-	$(Q)scripts/test.sh unit headers service e2e
+	$(Q)scripts/test.sh unit headers service e2e kernels
 
 deps:
 	$(Q)scripts/deps.sh
@@ -166,6 +167,12 @@ bench:
 	$(Q)scripts/deps.sh build service bench
 	$(Q)$(MAKE) --no-print-directory $(B)/probemeter $(B)/services/scriptd $(BENCH_PROGRAMS)
 	$(Q)/usr/bin/python3 tests/bench/bench.py $(BENCH_FLAGS)
+
+test-kernels: all
+	$(Q)scripts/deps.sh
+	$(Q)scripts/tools.sh
+	$(Q)scripts/tools.sh kernels
+	$(Q)/usr/bin/python3 -B tests/kernels/run.py --all
 
 clean:
 	$(Q)rm -rf $(B)

@@ -56,6 +56,9 @@ test    | curl                  | talks to the sample service by hand and in mak
 test    | jq                    | reads --json output
 test    | strace                | proves that a quiet service makes no system call for us
 test    | bpftrace              | lists and uses our probes as any USDT
+test    | qemu-system-x86       | boots other kernels
+test    | busybox-static        | what runs in them, beside our own
+test    | cpio                  | packs it
 test    | valgrind              | memory checks of the agent
 bench   | systemtap-sdt-dev     | sys/sdt.h: the classic probe
 bench   | bpftrace              | counts on that probe

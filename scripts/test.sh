@@ -3,7 +3,7 @@
 #
 # test.sh - run groups of tests and add up what they say
 #
-#   scripts/test.sh GROUP...      unit headers service e2e
+#   scripts/test.sh GROUP...      unit headers service e2e kernels
 #
 # A test is a program that prints what it checks, closes with "N passed, N failed[, N skipped]" (cmocka programs close
 # in cmocka's own words) and exits 0 or 1. Every test runs, whatever the ones before it did. The last line adds up.
@@ -20,7 +20,8 @@ tests_of() {
     headers) echo tests/headers/run.sh ;;
     service) echo tests/services/test_scriptd.py ;;
     e2e) ls tests/e2e/test_*.py ;;
-    *) echo "test.sh: no group '$1': unit headers service e2e" >&2; return 1 ;;
+    kernels) echo tests/kernels/run.py ;;
+    *) echo "test.sh: no group '$1': unit headers service e2e kernels" >&2; return 1 ;;
     esac
 }
 

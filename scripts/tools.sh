@@ -3,7 +3,8 @@
 #
 # tools.sh - unpack what tests and benchmark need and Debian 12 does not install, under build/tools
 #
-#   scripts/tools.sh            the receivers that the end-to-end tests export to
+#   scripts/tools.sh            the receivers that the end-to-end tests export to, and two other kernels
+#   scripts/tools.sh kernels    more kernels
 #   scripts/tools.sh bench      what the benchmark compares with
 #   scripts/tools.sh --list     print what would be brought and from which suite
 #
@@ -14,15 +15,20 @@
 # of its own that lists those suites. The mirror is the one this machine's own apt sources name for Debian; what it
 # serves is verified with Debian's archive keyring.
 #
-# Result: build/tools/PACKAGE/ (the unpacked packages), build/tools/bin/ (links to the programs),
-# build/tools/python/ (the official OTLP messages as python modules, made by protoc).
+# Result: build/tools/PACKAGE/ (the unpacked packages), build/tools/bin/ (links to the programs), build/tools/linux-SUITE/
+# (a kernel image), build/tools/python/ (the official OTLP messages as python modules, made by protoc).
 set -euo pipefail
 
 # group | package | suite | version at least | files that must be in it | why
+# linux-image-*: the image of the kernel that this package stands for in that suite; for machines that can run it
 TABLE='
 test  | victoria-metrics      | trixie             | 1.112 | usr/bin/victoria-metrics usr/bin/vmagent | takes OTLP, answers PromQL; vmagent hands OTLP on to Prometheus
 test  | prometheus            | bookworm           | 2.42  | usr/bin/prometheus usr/bin/promtool      | the PromQL that dashboards really use
 test  | opentelemetry-proto   | bookworm-backports | 1.0   | usr/include/opentelemetry/proto          | the official message definitions
+test  | linux-image-cloud-amd64 | bookworm           | 6.1   | vmlinuz                                  | the oldest kernel of ours that Debian carries
+test  | linux-image-cloud-amd64 | trixie-backports   | 7     | vmlinuz                                  | the newest
+kernels | linux-image-cloud-amd64 | bookworm-backports | 6.12 | vmlinuz                                 | in between
+kernels | linux-image-cloud-amd64 | bullseye         | 5.10  | vmlinuz                                  | too old: must be refused
 bench | opentelemetry-cpp     | bookworm-backports | 1.19  | usr/lib                                  | the SDK for C++, to compare with
 bench | opentelemetry-cpp-dev | bookworm-backports | 1.19  | usr/include/opentelemetry/sdk/metrics    | its headers
 '
@@ -36,7 +42,16 @@ die() { printf 'tools: %s\n' "$*" >&2; exit 1; }
 
 # rows - the table's rows of this group, trimmed, as "package|suite|version|files|why"
 rows() {
-	sed -n "s/ *| */|/g; s/^ *//; s/ *\$//; s/^$group|//p" <<<"$TABLE"
+	sed -n "s/ *| */|/g; s/^ *//; s/ *\$//; s/^$group|//p" <<<"$TABLE" |
+		if [[ $(uname -m) == x86_64 ]]; then cat; else grep -v '^linux-image'; fi
+}
+
+# place PACKAGE SUITE - its directory under build/tools
+place() {
+	case $1 in
+	linux-image-*) echo "linux-$2" ;;
+	*) echo "$1" ;;
+	esac
 }
 
 # complete PACKAGE_DIR FILE... - true when every file is there
@@ -52,7 +67,7 @@ missing() {
 	local package suite version files why
 	while IFS='|' read -r package suite version files why; do
 		# shellcheck disable=SC2086
-		complete "$tools/$package" $files || printf '%s|%s|%s|%s|%s\n' "$package" "$suite" "$version" "$files" "$why"
+		complete "$tools/$(place "$package" "$suite")" $files || printf '%s|%s|%s|%s|%s\n' "$package" "$suite" "$version" "$files" "$why"
 	done < <(rows)
 }
 
@@ -90,22 +105,39 @@ use_mirror() {
 	return 1
 }
 
+# download WHAT SUITE - WHAT is PACKAGE/SUITE or PACKAGE=VERSION; the path of the .deb
+download() {
+	(cd "$state/debs" && rm -f ./*.deb && private_apt download "$1") >"$state/log" 2>&1 ||
+		die "cannot download '$1' of '$2': $(tail -1 "$state/log"). Remedy: see that the mirror in this machine's apt sources carries '$2' main"
+	ls "$state"/debs/*.deb
+}
+
 # bring PACKAGE SUITE VERSION FILE... - download, verify, unpack aside, move into place
 bring() {
-	local package=$1 suite=$2 version=$3 deb got
+	local package=$1 suite=$2 version=$3 deb got into next
 	shift 3
 
-	(cd "$state/debs" && private_apt download "$package/$suite") >"$state/log" 2>&1 ||
-		die "cannot download '$package' of '$suite': $(tail -1 "$state/log"). Remedy: see that the mirror in this machine's apt sources carries '$suite' main"
-	deb=$(ls "$state/debs/${package}_"*.deb)
+	deb=$(download "$package/$suite" "$suite")
 	got=$(dpkg-deb -f "$deb" Version)
 	dpkg --compare-versions "$got" ge "$version" ||
 		die "'$package' of '$suite' is $got here, at least $version is needed. Remedy: refresh the mirror"
-	rm -rf "${tools:?}/$package" "$tools/.$package"
-	mkdir -p "$tools/.$package"
-	dpkg-deb -x "$deb" "$tools/.$package"
-	complete "$tools/.$package" "$@" || die "'$package' $got does not hold all of: $*"
-	mv "$tools/.$package" "$tools/$package"
+	into=$(place "$package" "$suite")
+	rm -rf "${tools:?}/$into" "$tools/.$into"
+	mkdir -p "$tools/.$into"
+	if [[ $package == linux-image-* ]]; then
+		# From the package that always names the newest to the one that holds it.
+		while next=$(dpkg-deb -f "$deb" Depends | grep -oE 'linux-(image|binary)-[0-9][^ ,]* \(= [^)]*\)' | head -n 1) && [[ $next ]]; do
+			deb=$(download "${next%% *}=$(sed 's/.*(= \(.*\))/\1/' <<<"$next")" "$suite")
+		done
+		mkdir "$state/kernel"
+		dpkg-deb -x "$deb" "$state/kernel"
+		find "$state/kernel" -name 'vmlinuz*' -type f -exec cp {} "$tools/.$into/vmlinuz" \;
+		rm -rf "$state/kernel"
+	else
+		dpkg-deb -x "$deb" "$tools/.$into"
+	fi
+	complete "$tools/.$into" "$@" || die "'$package' $got does not hold all of: $*"
+	mv "$tools/.$into" "$tools/$into"
 	rm "$deb"
 	say "$package $got from $suite"
 }
@@ -113,16 +145,16 @@ bring() {
 group=test
 case ${1:-} in
 '') ;;
-bench) group=bench ;;
+bench|kernels) group=$1 ;;
 --list)
-	for group in test bench; do
+	for group in test kernels bench; do
 		rows | while IFS='|' read -r package suite version files why; do
 			printf '%-22s %-19s >= %-6s %s\n' "$package" "$suite" "$version" "$why"
 		done
 	done
 	exit 0 ;;
--h|--help) sed -n '4,18s/^# \{0,1\}//p' "$0"; exit 0 ;;
-*) printf "tools: expected bench, --list or no argument, not '%s'\n" "$1" >&2; exit 2 ;;
+-h|--help) sed -n '4,19s/^# \{0,1\}//p' "$0"; exit 0 ;;
+*) printf "tools: expected bench, kernels, --list or no argument, not '%s'\n" "$1" >&2; exit 2 ;;
 esac
 
 modules=$tools/python/opentelemetry/proto/collector/metrics/v1/metrics_service_pb2.py

@@ -7,16 +7,18 @@
 #include "check.h"
 
 #include <json-c/json.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
-#include <unistd.h>
 
 #include "kernel.h"
 #include "log.h"
 #include "options.h"
 #include "privilege.h"
 #include "trial.h"
+
+#define BTF_MAGIC 0xeb9f
 
 static bool kernel_new_enough(char *detail, size_t size)
 {
@@ -29,10 +31,18 @@ static bool kernel_new_enough(char *detail, size_t size)
 	return major > 5 || (major == 5 && minor >= 15);
 }
 
+/* There and readable is not enough: a container may show an empty file in its place. */
 static bool has_btf(char *detail, size_t size)
 {
-	(void)snprintf(detail, size, "/sys/kernel/btf/vmlinux");
-	return !access("/sys/kernel/btf/vmlinux", R_OK);
+	static const char path[] = "/sys/kernel/btf/vmlinux";
+	FILE *file = fopen(path, "re");
+	uint16_t magic = 0;
+	bool read = file && fread(&magic, sizeof(magic), 1, file) == 1;
+
+	(void)snprintf(detail, size, read && magic == BTF_MAGIC ? "%s" : read ? "%s is not BTF" : "no %s", path);
+	if (file)
+		(void)fclose(file);
+	return read && magic == BTF_MAGIC;
 }
 
 static bool has_capabilities(char *detail, size_t size)
@@ -64,22 +74,38 @@ static const struct requirement {
 	const char *why;
 	const char *remedy;
 	bool (*met)(char *detail, size_t size);
+	bool first; /* without it nothing else is worth trying */
 } requirements[] = {
-	{ "kernel", "attach cookies are as old as 5.15", "boot Linux 5.15 or newer", kernel_new_enough },
-	{ "btf", "the programs are fitted to this kernel's types", "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y", has_btf },
-	{ "capabilities", "each is needed for one thing, see README",
-	  "run as root: sudo probemeter check", has_capabilities },
+	{ "kernel", "attach cookies are as old as 5.15", "boot Linux 5.15 or newer", kernel_new_enough, true },
+	{ "btf", "the programs are fitted to this kernel's types", "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y", has_btf,
+	  true },
+	{ "capabilities", "each is needed for one thing, see README", "run as root", has_capabilities, true },
 	{ "probes", "the agent loads its programs and counts hits of a stub of its own",
 	  "see the lines above; if they pass, run with OTEL_LOG_LEVEL=debug and look for the kernel's own words",
-	  programs_load },
+	  programs_load, false },
 };
+#define REQUIREMENTS (sizeof(requirements) / sizeof(requirements[0]))
+
+bool check_refuses(char *ret, size_t size)
+{
+	char detail[300] = "";
+	size_t i;
+
+	for (i = 0; i < REQUIREMENTS; i++) {
+		if (!requirements[i].first || requirements[i].met(detail, sizeof(detail)))
+			continue;
+		(void)snprintf(ret, size, "%s: %s; %s", requirements[i].name, detail, requirements[i].remedy);
+		return true;
+	}
+	return false;
+}
 
 int check(const struct options *options)
 {
 	json_object *rows = options->json ? json_object_new_array() : NULL;
 	size_t failed = 0, i;
 
-	for (i = 0; i < sizeof(requirements) / sizeof(requirements[0]); i++) {
+	for (i = 0; i < REQUIREMENTS; i++) {
 		const struct requirement *r = &requirements[i];
 		char detail[300] = "";
 		bool met = r->met(detail, sizeof(detail));

@@ -19,13 +19,13 @@
 #include <unistd.h>
 
 #include "attach.h"
+#include "check.h"
 #include "collect.h"
 #include "console.h"
 #include "encode.h"
 #include "log.h"
 #include "options.h"
 #include "outage.h"
-#include "privilege.h"
 #include "sender.h"
 #include "trial.h"
 
@@ -274,11 +274,11 @@ static int start(struct agent *agent)
 	const struct kernel_limits limits = kernel_limits_default();
 	unsigned exporters = options_exporters(agent->options);
 	const struct resource *own;
-	char missing[256], line[160];
+	char line[400];
 	int err;
 
-	if (privilege_missing(missing, sizeof(missing))) {
-		log_message(LOG_ERROR, "run: missing %s; run as root, or see 'probemeter check' for what each is for", missing);
+	if (check_refuses(line, sizeof(line))) {
+		log_message(LOG_ERROR, "run: %s; 'probemeter check' says what each requirement is for", line);
 		return -EPERM;
 	}
 	files_allow();

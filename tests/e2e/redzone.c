@@ -19,7 +19,9 @@ PROBEMETER_COUNTER(redzone_plain, "redzone.plain", "{event}", "No label")
 PROBEMETER_COUNTER(redzone_four, "redzone.four", "{event}", "Four labels", "a", "b", "c", "d")
 PROBEMETER_HISTOGRAM(redzone_real, "redzone.real", "1", "A floating value", "a")
 
+#ifndef CALLS
 #define CALLS 100000
+#endif
 #define LEAF __attribute__((noinline)) static
 
 /* Sixteen words: the whole red zone. Written before the probe, read behind it. */

@@ -1,0 +1,212 @@
+#!/usr/bin/python3 -B
+# SPDX-License-Identifier: BSD-2-Clause
+"""Other kernels: boots Debian's in QEMU, lets the agent count in each, and compares with what the services fired.
+
+  run.py               the oldest and the newest that count, and those that must be refused: part of `make test`
+  run.py --all         every kernel, each also with full preemption and four CPUs: `make test-kernels`; it writes
+                       build/kernels.md, the table that README shows
+  run.py --keep DIR    leave what the guests said there
+
+The guest is an initramfs with this build's own programs and their libraries; init says what it does. Its clock is slow
+(software emulation), so it fires thousands of events, not millions. One thread emulates all CPUs in turn: with one each,
+QEMU 7.2 now and then runs instructions that another CPU has just replaced, and kernels that patch themselves die while
+they boot.
+"""
+import argparse
+import base64
+import gzip
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "e2e"))
+
+import otlp  # noqa: E402
+from checks import Checks  # noqa: E402
+from driven import drops, series  # noqa: E402
+from process import BUILD, ROOT, TOOLS, scratch  # noqa: E402
+from test_exact import Truth, compare  # noqa: E402
+
+SERVICES = ("hammer", "forker", "unwind")
+RED_ZONE = {f"redzone{level}": level for level in ("-O0", "-O2")}
+RED_ZONE_CALLS = 2000
+BOOT_S = 300
+
+# suite of the kernel, words on its command line, CPUs, what to do; first, so that a plain run takes part of them
+PLAIN, FULL = ("", 2), ("preempt=full", 4)
+COUNTS = ("bookworm", "bookworm-backports", "trixie-backports")
+REFUSED = (("bookworm", "nobtf", r"BTF|btf"), ("bullseye", "refuse", r"Linux 5\.15"))
+
+
+def kernel_of(suite):
+    """The image that scripts/tools.sh has brought from @suite, or None."""
+    image = TOOLS / f"linux-{suite}" / "vmlinuz"
+    return image if image.exists() else None
+
+
+def libraries(program):
+    """Files that the dynamic linker maps for @program, itself included."""
+    said = subprocess.run(["ldd", program], stdout=subprocess.PIPE, text=True, check=True).stdout
+    return re.findall(r"(?:=> )?(/\S+) \(0x", said)
+
+
+def initramfs(directory):
+    """A compressed archive of everything the guest needs."""
+    tree = directory / "tree"
+    for place in ("bin", "usr/bin"):
+        (tree / place).mkdir(parents=True)
+    shutil.copy(HERE / "init", tree / "init")
+    shutil.copy(shutil.which("busybox"), tree / "bin/busybox")
+    programs = [BUILD / "probemeter", *(BUILD / "services" / name for name in SERVICES)]
+    for name, level in RED_ZONE.items():
+        path = directory / name
+        subprocess.run(["gcc", "-std=c11", level, f"-DCALLS={RED_ZONE_CALLS}", f"-I{ROOT}/include",
+                        str(ROOT / "tests/e2e/redzone.c"), "-o", str(path)], check=True)
+        programs.append(path)
+    for program in programs:
+        shutil.copy(program, tree / "bin" / program.name)
+        for library in libraries(program):
+            to = tree / library.lstrip("/")
+            to.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(library, to)
+    names = subprocess.run(["find", "."], cwd=tree, stdout=subprocess.PIPE, check=True).stdout
+    archive = subprocess.run(["cpio", "--quiet", "-o", "-H", "newc"], cwd=tree, input=names, stdout=subprocess.PIPE,
+                             check=True).stdout
+    path = directory / "initramfs"
+    path.write_bytes(gzip.compress(archive, 1))
+    return path
+
+
+def boot(kernel, archive, words, cpus, part, directory):
+    """{section: bytes} of what the guest said; what it said on its console under "console"."""
+    directory.mkdir(parents=True, exist_ok=True)
+    console, data = directory / "console", directory / "data"
+    command = ["qemu-system-x86_64", "-accel", "tcg,thread=single", "-cpu", "max", "-m", "1G", "-smp", str(cpus), "-display", "none", "-monitor",
+               "none", "-nic", "none", "-no-reboot", "-serial", f"file:{console}", "-serial", f"file:{data}",
+               "-kernel", str(kernel), "-initrd", str(archive), "-append",
+               f"console=ttyS0 quiet panic=-1 rdinit=/init pm.part={part} {words}".strip()]
+    try:
+        subprocess.run(command, stdin=subprocess.DEVNULL, timeout=BOOT_S, check=False)
+    except subprocess.TimeoutExpired:
+        pass
+    said = {"console": console.read_bytes() if console.exists() else b""}
+    for section in re.split(r"^== ", data.read_text("ascii", "replace") if data.exists() else "", flags=re.M)[1:]:
+        name, _, text = section.partition("\n")
+        said[name.strip()] = base64.b64decode(re.sub(r"[^A-Za-z0-9+/=]", "", text))
+    return said
+
+
+class Body:
+    """An exported request, as compare() wants it."""
+
+    def __init__(self, body):
+        self._message = otlp.decode(body)
+
+    def message(self):
+        return self._message
+
+    def points(self):
+        return list(otlp.points(self._message))
+
+
+def answers(said, service):
+    """What @service said, line by line; the first line is only that it is ready."""
+    return [json.loads(line) for line in said.get(service, b"").decode().splitlines()][1:]
+
+
+def forks(checks, name, request, told):
+    """Every command of forker: nobody died, all is counted."""
+    fired = {}
+    for number, answer in enumerate(told):
+        checks.ok(f"{name}: forks, command {number + 1}: {answer['processes']} processes, none died",
+                  answer["processes"] and not answer["died"], answer)
+        for who, count in answer["fired"].items():
+            fired[who,] = fired.get((who,), 0) + count
+    found = series(request, "kernel-forker")
+    for metric in ("forker.count", "forker.time"):
+        checks.equal(f"{name}: forks: {metric}: {sum(fired.values())} events",
+                     {key[1]: point.value for key, point in found.items() if key[0] == metric}, fired)
+
+
+def counted(checks, name, said):
+    """A guest in which the agent counted. Returns its row of the table."""
+    agent = said.get("agent", b"").decode(errors="replace")
+    before = checks.failed
+    if not checks.ok(f"{name}: the guest came to its end", "end" in said and "body" in said,
+                     said["console"][-600:].decode(errors="replace") + agent[-600:]):
+        return None
+    request = Body(said["body"])
+    compare(checks, name, request, "kernel-hammer", Truth(answers(said, "hammer")[:1]))
+    forks(checks, name, request, answers(said, "forker"))
+    told = answers(said, "unwind")[0]
+    checks.equal(f"{name}: exceptions: caught, destroyed, right", (told["caught"], told["alive"], told["wrong"]), (500, 0, 0))
+    checks.equal(f"{name}: exceptions: all events are counted",
+                 sum(p.value for key, p in series(request, "kernel-unwind").items() if key[0] == "unwind.count"), told["fired"])
+    for service in RED_ZONE:
+        checks.equal(f"{name}: {service}: wrong results of {RED_ZONE_CALLS} calls", answers(said, service)[0]["wrong"], [0, 0, 0])
+        found = {}
+        for (metric, _), point in series(request, f"kernel-{service}").items():
+            found[metric] = found.get(metric, 0) + point.value
+        checks.equal(f"{name}: {service}: every event is counted", sorted(found.values()), [RED_ZONE_CALLS] * 3)
+    checks.equal(f"{name}: nothing is dropped", drops(request, ""), {})
+    checks.equal(f"{name}: every service lives on", sorted(said["alive"].decode().split()), sorted([*SERVICES, *RED_ZONE]))
+    checks.ok(f"{name}: the agent ended with status 0", agent.rstrip().endswith("exit 0"), agent[-300:])
+    warned = [line for line in agent.splitlines() if re.search(r"\b(warn|error)\b", line) and "--max-overhead" not in line]
+    checks.equal(f"{name}: no warning", warned, [])
+    how = re.search(r"probes on the (\S+) nop, by (\w+)", agent)
+    return {"release": said["release"].decode().strip(), "nop": how[1] if how else "?", "links": how[2] if how else "?",
+            "result": "exact" if checks.failed == before else "FAILED"}
+
+
+def refused(checks, name, said, wanted):
+    """A guest whose kernel does not do: it must be told so, by name."""
+    for section in ("check", "refused"):
+        text = said.get(section, b"").decode(errors="replace")
+        checks.ok(f"{name}: '{section}' names what is missing", re.search(wanted, text), text[-600:] or said["console"][-600:])
+        checks.ok(f"{name}: '{section}' fails", re.search(r"^exit 1$", text, re.M), text[-300:])
+    return {"release": said.get("release", b"?").decode().strip(), "nop": "-", "links": "-", "result": "refused, and says why"}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--keep", type=pathlib.Path)
+    options = parser.parse_args()
+    checks = Checks("kernels")
+    if not shutil.which("qemu-system-x86_64") or os.uname().machine != "x86_64":
+        checks.skip("everything", "no qemu-system-x86_64; scripts/deps.sh test installs it")
+        return checks.finish()
+    wanted = [(suite, how, "count", None) for suite in (COUNTS if options.all else (COUNTS[0], COUNTS[-1]))
+              for how in ((PLAIN, FULL) if options.all else (PLAIN,))]
+    wanted += [(suite, PLAIN, part, words) for suite, part, words in REFUSED[:None if options.all else 1]]
+    rows = []
+    with scratch("kernels") as directory:
+        archive = initramfs(directory)
+        for suite, (words, cpus), part, pattern in wanted:
+            kernel = kernel_of(suite)
+            name = " ".join(word for word in (suite, words, f"{cpus} CPUs", part) if word)
+            with checks.run(name):
+                if not checks.ok(f"{name}: its kernel is there", kernel, "scripts/tools.sh kernels"):
+                    continue
+                place = (options.keep or directory) / name.replace(" ", "-")
+                said = boot(kernel, archive, words, cpus, part, place)
+                row = refused(checks, name, said, pattern) if pattern else counted(checks, name, said)
+                if row:
+                    rows.append({**row, "words": words, "cpus": cpus, "part": part})
+    lines = ["| kernel | CPUs | with | nop | links | counts |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        lines.append("| {release} | {cpus} | {with_} | {nop} | {links} | {result} |".format(
+            with_=row["words"] or ("its BTF hidden" if row["part"] == "nobtf" else "-"), **row))
+    print("\n".join(lines))
+    if options.all:
+        (BUILD / "kernels.md").write_text("\n".join(lines) + "\n")
+    return checks.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
