@@ -7,7 +7,7 @@ import struct
 
 PT_LOAD, PT_NOTE, ET_DYN = 1, 4, 3
 OWNER = b"probemeter\0"
-TAG_METRIC, TAG_TEXT, TAG_SEMAPHORE = 1, 2, 3
+TAG_METRIC, TAG_TEXT, TAG_SEMAPHORE, TAG_SITE, TAG_FAST, TAG_SLOW = 1, 2, 3, 4, 5, 6
 COUNTER, HISTOGRAM = 1, 5
 
 
@@ -81,6 +81,22 @@ class Elf:
                 offset = at + note.text_address - address
                 return bytes(self.image[offset:offset + 512]).split(b"\0")[1].decode()
         raise ValueError("the note's text is in no segment")
+
+    def places(self, metric):
+        """Offsets from the first byte of @metric's stub: 5-byte nop, 10-byte nop, slow nop."""
+        note = next(n for n in self.notes() if self.name_of(n) == metric)
+
+        def addresses(tag):
+            _, address, payload = note.fields[tag]
+            return [address + 4 * i + place for i, (place,) in enumerate(struct.iter_unpack("<i", payload))]
+
+        site, = addresses(TAG_SITE)
+        return [address - site for address in addresses(TAG_FAST) + addresses(TAG_SLOW)]
+
+    def file_offset(self, address):
+        """Where a link-time address lies in the file."""
+        return next(address - start + at for kind, at, start, size in self.segments
+                    if kind == PT_LOAD and start <= address < start + size)
 
     def first_address(self):
         return min(address for kind, _, address, _ in self.segments if kind == PT_LOAD) & ~0xfff

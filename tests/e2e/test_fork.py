@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Fork: a service that forks while it fires loses no process and no event, on the stub's fast way and on its slow one.
 
-The load is build/services/forker, which counts in memory that all of its processes share.
+The loads are build/services/forker and family.c, which count in memory that all of their processes share. What the stub's
+guard is there for is shown by builds of family.c without it.
 """
 import errno
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -15,10 +17,15 @@ import capture
 import otlp
 from checks import Checks
 from driven import Driven, drops, snapshot_after, start_agent, steps_back, values, wait_attached, warnings
+from family import Family, altered_headers
 from process import scratch
 
 WORKERS = 50
 EVENTS = 400  # from each of two threads of each worker and grandchild
+FORKS = 1000
+QUIET = 100
+# What stands in site.h, and would not without the guard.
+ALTERED = (("no guard", '"je 993f\\n"', '""'), ("no memory of an ancestor's hit", '"jne 994f\\n"', '""'))
 
 
 def fast_nop():
@@ -102,8 +109,53 @@ def families(checks, directory, slow):
         checks.equal("the service ends with status 0", driven.end(), 0)
 
 
+def objects(checks, directory):
+    """A program and two libraries: all of a family's hits from all of them, over a thousand forks."""
+    with capture.Server() as server, start_agent(directory, server) as agent, Family(directory, "family") as family:
+        family.answer()
+        family.wait_attached(agent)
+        told = family.fork(checks, server, "quiet master", f"fork quiet {QUIET} 10")
+        if fast_nop():
+            # By the guard and the bytes of their own text: at the end all objects of all children pass the kernel's call.
+            checks.equal("quiet master: its children are on the fast way, in every object", family.ways(told, "child"),
+                         {"call": 3 * QUIET})
+        else:
+            checks.skip("quiet master: its children are on the fast way", "this kernel turns no nop into a call")
+        told = family.fork(checks, server, "hot master", f"fork hot {FORKS} 10")
+        checks.equal("hot master: forks, and as many of its children", told["processes"], 2 * FORKS)
+        checks.ok("hot master: its threads fired while it forked", all(events > FORKS for who, _, events in told["fired"]
+                                                                     if who == "master"), told["fired"])
+        if fast_nop():
+            checks.equal("hot master: it is on the fast way, its children are not",
+                         (family.ways(told, "master"), family.ways(told, "child"), family.ways(told, "grandchild")),
+                         ({"call": 3}, {"slow": 3 * FORKS}, {"slow": 3 * FORKS}))
+        checks.equal("no stream steps back", steps_back(server.requests, {family.service})[:5], [])
+        checks.equal("ends with status 0", agent.stop(), 0)
+        checks.equal("the service ends with status 0", family.end(), 0)
+
+
+def altered(checks, directory):
+    """Without the guard, or without the half of it that remembers, children of a master that fires die: the checks above
+    can fail, and the guard is what lets them pass."""
+    if fast_nop() != "5-byte":
+        checks.skip("builds without the guard", f"children are known to die where the kernel turns the 5-byte nop into a "
+                    f"call, and this one does that with {fast_nop() or 'none'}")
+        return
+    for name, old, new in ALTERED:
+        with capture.Server() as server, start_agent(directory, server) as agent, \
+                Family(directory, name.replace(" ", "-").replace("'", ""), altered_headers(directory, name[:8], old, new)) as family:
+            family.answer()
+            family.wait_attached(agent)
+            told = family.ask("fork hot 50 10", 60.0)
+            checks.ok(f"{name}: {told['died']} of {told['processes']} processes died", told["died"] > 10, told)
+            checks.equal(f"{name}: of the signal that a call to nowhere gives", told["last_status"] & 0x7f, signal.SIGSEGV)
+            fired = sum(events for who, _, events in told["fired"] if who != "master")
+            checks.ok(f"{name}: {fired} events of children, not all", fired < told["processes"] * 30, told["fired"])
+
+
 def main():
     checks = Checks("fork")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # some die, on purpose
     if os.geteuid() != 0:
         checks.skip("everything", "needs root")
         return checks.finish()
@@ -111,6 +163,9 @@ def main():
         for name, slow in (("as a service is", False), ("where MADV_WIPEONFORK is refused", True)):
             with checks.run(name):
                 families(checks, directory, slow)
+        for name, part in (("a program and two libraries", objects), ("built without the guard", altered)):
+            with checks.run(name):
+                part(checks, directory)
     return checks.finish()
 
 

@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 
@@ -20,21 +19,7 @@ from driven import Driven, snapshot_after, start_agent, values, wait_attached
 from process import ROOT, scratch
 
 FRAMES = ["unwind_inner", "unwind_middle", "unwind_outer", "main"]
-TAG_SITE, TAG_FAST, TAG_SLOW = 4, 5, 6
 CALLS = 100000
-
-
-def places(binary, metric):
-    """Offsets from the stub's first byte of: 5-byte nop, 10-byte nop, slow nop."""
-    image = elf.Elf(binary)
-    note = next(n for n in image.notes() if image.name_of(n) == metric)
-
-    def addresses(tag):
-        _, address, payload = note.fields[tag]
-        return [address + 4 * i + place for i, (place,) in enumerate(struct.iter_unpack("<i", payload[:len(payload)]))]
-
-    site, = addresses(TAG_SITE)
-    return [address - site for address in addresses(TAG_FAST) + addresses(TAG_SLOW)]
 
 
 def exceptions(checks, server, unwind):
@@ -99,7 +84,7 @@ def with_gdb(checks, server, unwind, binary):
     if not gdb:
         checks.skip("gdb", "gdb is not installed")
         return
-    _, ten, slow = places(binary, "unwind.count")
+    _, ten, slow = elf.Elf(binary).places("unwind.count")
     # Not on the nops that are probed: those are the kernel's. On the noted one, and right behind the probed ones.
     for name, stub, offset in (("on the stub's first nop", "unwind_count", 0), ("behind the fast nops", "unwind_count", ten + 10),
                                ("on the other stub's first nop", "unwind_time", 0)):
