@@ -21,7 +21,7 @@ say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all deps run test test-unit test-headers test-e2e test-kernels bench clean
-all: $(B)/probemeter services tests
+all: $(B)/probemeter services tests $(B)/e2e/probe_way
 
 WARN := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 PACKAGES := libbpf libelf zlib libprotobuf-c libcurl libcap-ng json-c
@@ -124,6 +124,13 @@ $(B)/unit/test_%: tests/unit/test_%.c $(B)/unit/agent.a $(wildcard tests/unit/*.
 .PHONY: tests
 tests: $(UNIT_TESTS)
 
+# --- for end-to-end tests: the agent's own code, told what to do
+
+$(B)/e2e/%: tests/e2e/%.c $(filter-out $(B)/userspace/main.o,$(AGENT_OBJECTS)) $(HEADERS) Makefile
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(AGENT_FLAGS) -MF $@.d $(pkg_cflags) $(filter %.c %.o,$^) $(pkg_libs) -lm -lpthread -o $@
+
 # --- running them: each prints what it checks; scripts/test.sh adds up and stops at nothing
 
 test-unit: $(UNIT_TESTS)
@@ -177,4 +184,4 @@ test-kernels: all
 clean:
 	$(Q)rm -rf $(B)
 
--include $(wildcard $(B)/bpf/*.d $(B)/userspace/*.d $(B)/unit/*.d $(B)/bench/*.d)
+-include $(wildcard $(B)/bpf/*.d $(B)/userspace/*.d $(B)/unit/*.d $(B)/e2e/*.d $(B)/bench/*.d)

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * redzone - functions whose live data lies as near to a probe call as a compiler can put it: below the stack pointer where
- * it may, in every kind of register, across tail calls. test_unwind.py builds it in many ways.
+ * it may, in every kind of register, across tail calls. test_redzone.py builds it in many ways.
  *
- * Waits until somebody listens, calls each function CALLS times, and prints how many results were wrong.
+ * Waits for a line on stdin, calls each function CALLS times, and prints how many results were wrong. If the line is
+ * "fork", it fires once and lets a child do that, which the guard then turns away from the fast nops.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define PROBEMETER_SCOPE "Redzone"
@@ -101,23 +103,47 @@ LEAF unsigned long around_expected(unsigned long seed)
 	return sum;
 }
 
-int main(void)
+/* The stub's guard (ABI.md): 0 in a process that takes the slow way. */
+extern unsigned char probemeter_home[4096] __attribute__((visibility("hidden")));
+
+static void call_all(void)
 {
 	unsigned long wrong[3] = { 0 };
 	unsigned long i;
+
+	for (i = 0; i < CALLS; i++) {
+		wrong[0] += integers(i) != integers_expected(i);
+		wrong[1] += reals((double)i) != reals_expected((double)i);
+		wrong[2] += around(i) != around_expected(i);
+	}
+	printf("{\"calls\": %d, \"slow\": %d, \"wrong\": [%lu, %lu, %lu]}\n", CALLS, !probemeter_home[0], wrong[0], wrong[1],
+	       wrong[2]);
+	(void)fflush(stdout);
+}
+
+int main(void)
+{
 	char line[16];
 
 	printf("{\"ready\": %d}\n", getpid());
 	(void)fflush(stdout);
 	if (!fgets(line, sizeof(line), stdin))
 		return 1;
-	for (i = 0; i < CALLS; i++) {
-		wrong[0] += integers(i) != integers_expected(i);
-		wrong[1] += reals((double)i) != reals_expected((double)i);
-		wrong[2] += around(i) != around_expected(i);
+	if (strcmp(line, "fork\n")) {
+		call_all();
+	} else {
+		pid_t pid;
+		int status;
+
+		(void)integers(0);
+		pid = fork();
+		if (!pid) {
+			call_all();
+			_exit(0);
+		}
+		if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
+			return 1;
 	}
-	printf("{\"calls\": %d, \"wrong\": [%lu, %lu, %lu]}\n", CALLS, wrong[0], wrong[1], wrong[2]);
-	(void)fflush(stdout);
 	(void)fgets(line, sizeof(line), stdin);
 	return 0;
 }

@@ -5,18 +5,16 @@
 The loads are build/services/forker and family.c, which count in memory that all of their processes share. What the stub's
 guard is there for is shown by builds of family.c without it.
 """
-import errno
 import os
 import re
 import resource
 import signal
-import subprocess
 import sys
 
 import capture
 import otlp
 from checks import Checks
-from driven import Driven, drops, snapshot_after, start_agent, steps_back, values, wait_attached, warnings
+from driven import Driven, drops, fast_nop, snapshot_after, start_agent, steps_back, values, wait_attached, warnings
 from family import Family, altered_headers
 from process import scratch
 
@@ -26,16 +24,6 @@ FORKS = 1000
 QUIET = 100
 # What stands in site.h, and would not without the guard.
 ALTERED = (("no guard", '"je 993f\\n"', '""'), ("no memory of an ancestor's hit", '"jne 994f\\n"', '""'))
-
-
-def fast_nop():
-    """The nop that this kernel turns into a call, by what its system call for that says when called from elsewhere; None
-    where it has none. In a child, as some versions answer with a signal."""
-    if os.uname().machine != "x86_64":
-        return None
-    child = subprocess.run([sys.executable, "-c", "import ctypes; libc = ctypes.CDLL(None, use_errno=True); "
-                            "print(libc.syscall(336), ctypes.get_errno())"], capture_output=True, text=True, check=False)
-    return {f"-1 {errno.ENXIO}": "5-byte", f"-1 {errno.EPROTO}": "10-byte"}.get(child.stdout.strip())
 
 
 class Forker:
