@@ -29,6 +29,7 @@ import calls  # noqa: E402
 import disassemble  # noqa: E402
 import elf  # noqa: E402
 import export  # noqa: E402
+import hashing  # noqa: E402
 import picture  # noqa: E402
 import probed  # noqa: E402
 import saturation  # noqa: E402
@@ -54,6 +55,7 @@ def nobody_else():
 def measure_calls(results, rounds, ms):
     calls.without_agent(results, rounds, ms)
     disassemble.measure(results)
+    hashing.measure(results, rounds)
     with contextlib.ExitStack() as stack:
         sink = stack.enter_context(Sink())
         directory = stack.enter_context(tempfile.TemporaryDirectory())

@@ -57,6 +57,7 @@ def ours():
     compile_c("ours-apart", "ours.c", "-DBENCH_APART")
     output(os.environ.get("CC", "cc"), *C, "-c", HERE / "quiet.c", "-o", OUT / "quiet.o")
     compile_c("series", "series.c")
+    compile_c("hash", "hash.c")
 
 
 def fifty():
