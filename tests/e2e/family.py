@@ -93,6 +93,10 @@ class Family(Driven):
                 found[way] = found.get(way, 0) + count
         return found
 
+    def raised(self):
+        """The metrics of the program whose semaphores are raised."""
+        return [name for name, value in elf.semaphores(self.pid, self.image).items() if value]
+
     def detached(self, timeout_s=10.0):
-        """Until no semaphore of the program is raised; Failed if that does not come."""
-        wait_until("semaphores at 0", lambda: not any(elf.semaphores(self.pid, self.image).values()), timeout_s)
+        """Wait until there is none; Failed if that does not come."""
+        wait_until("semaphores at 0", lambda: not self.raised(), timeout_s)

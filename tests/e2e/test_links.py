@@ -1,11 +1,16 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Both kinds of links count the same, and what probes cost a service is told and warned of."""
+"""Both kinds of links count and detach the same, and what probes cost a service is told and warned of."""
 import contextlib
+import pathlib
+import re
+import signal
+import sys
 
 from agent import Agent, Fired, build_fired, exported, wait_totals
 from capture import Server
 from checks import Checks
+from family import Family
 from process import Failed, scratch, wait_until
 
 EVENTS = 20000
@@ -24,6 +29,69 @@ def counted(checks, directory, binary, links):
             later.fire(EVENTS)
             checks.equal(f"{links}: of a later process too, from its first", wait_totals(server, later, EVENTS),
                          (EVENTS, EVENTS, EVENTS))
+
+
+def held_links(pid):
+    """Kinds of links that a process holds to programs, by what the kernel says of its descriptors, in our words. A kernel
+    that has no name for its newest kind gives the number."""
+    words = {"perf": "perf_event", "12": "uprobe_multi"}
+    found = set()
+    for descriptor in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir():
+        with contextlib.suppress(OSError):
+            found |= {words.get(kind, kind)
+                      for kind in re.findall(r"^link_type:\s*(\S+)$", descriptor.read_text(), re.MULTILINE)}
+    return found
+
+
+def agents():
+    """Pids of all agents that run on this host."""
+    found = []
+    for name in pathlib.Path("/proc").glob("[0-9]*/comm"):
+        with contextlib.suppress(OSError):
+            if name.read_text() == "probemeter\n":
+                found.append(int(name.parent.name))
+    return found
+
+
+def linked_agent(directory, server, links):
+    return Agent(directory, "--links", links, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp, OTEL_METRIC_EXPORT_INTERVAL=500)
+
+
+def family_counted(checks, directory, links):
+    """Counters, histograms and declared bounds of three objects, over forks; an agent that ends, is killed, comes anew."""
+    with Server() as server, Family(directory, f"family-{links}") as family:
+        family.answer()
+
+        def detaches(what):
+            with contextlib.suppress(Failed):
+                family.detached()
+            raised = family.raised()
+            if raised and agents():
+                checks.skip(f"{links}: {what}: no semaphore is raised", f"agents {agents()} of this host raise them too")
+            else:
+                checks.equal(f"{links}: {what}: no semaphore is raised", raised, [])
+
+        with linked_agent(directory, server, links) as agent:
+            family.wait_attached(agent)
+            checks.ok(f"{links}: the agent says what it uses", f"by {links}:" in agent.output(), agent.output())
+            checks.ok(f"{links}: it holds descriptors of that kind alone", held_links(agent.pid) == {links}, held_links(agent.pid))
+            family.fork(checks, server, f"{links}, quiet master", "fork quiet 20 20")
+            family.fork(checks, server, f"{links}, hot master", "fork hot 100 20")
+            checks.equal(f"{links}: ends with status 0", agent.stop(), 0)
+        detaches("the agent has ended")
+        told = family.ask("fork hot 20 20", 60.0)
+        checks.equal(f"{links}: without an agent: forks on, none died", (told["processes"], told["died"]), (40, 0))
+        family.restarted()
+        with linked_agent(directory, server, links) as agent:
+            family.wait_attached(agent)
+            family.fork(checks, server, f"{links}, another agent", "fork hot 20 20")
+            family.tell("fork hot 20 20")
+            agent.signal(signal.SIGKILL)
+            agent.wait()
+            told = family.answer(60.0)
+        checks.equal(f"{links}: the agent is killed meanwhile: forks on, none died", (told["processes"], told["died"]), (40, 0))
+        detaches("the agent was killed")
+        checks.equal(f"{links}: the service ends with status 0", family.end(), 0)
 
 
 def told(checks, directory, binary):
@@ -55,10 +123,13 @@ def main():
         for links in ("uprobe_multi", "perf_event"):
             with checks.run(links):
                 counted(checks, directory, binary, links)
+            with checks.run(f"{links}, a family"):
+                family_counted(checks, directory, links)
         with checks.run("cost"):
             told(checks, directory, binary)
     checks.exit()
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that context managers run
     main()
