@@ -123,8 +123,7 @@ static bool has_uprobe_multi(void)
 	return link == -EBADF;
 }
 
-/* Highest possible CPU number plus one: the numbers may have holes. */
-static uint32_t cpu_rows(void)
+uint32_t kernel_cpus(void)
 {
 	FILE *file = fopen("/sys/devices/system/cpu/possible", "re");
 	char line[1024] = "", *last;
@@ -140,29 +139,39 @@ static uint32_t cpu_rows(void)
 }
 
 #define CELLS_BYTES (64u << 20)
+#define STRINGS(limits) (4ull * ((limits)->series + (limits)->services)) /* pieces of names */
 
 struct kernel_limits kernel_limits_default(void)
 {
 	struct kernel_limits limits = { PM_MAX_CELLS, PM_MAX_SERIES, PM_MAX_SERVICES, PM_SERIES_PER_METRIC };
 
-	while (limits.cells > 4096 && (uint64_t)limits.cells * cpu_rows() * sizeof(struct pm_cell) > CELLS_BYTES)
+	while (limits.cells > 4096 && (uint64_t)limits.cells * kernel_cpus() * sizeof(struct pm_cell) > CELLS_BYTES)
 		limits.cells /= 2;
 	return limits;
 }
 
+/* A full hash map: for each element what the kernel keeps with it (56 bytes by the memlock of Linux 6.18), key and value;
+ * and buckets (16 bytes), of which there are as many as elements, rounded up to a power of two. */
+static uint64_t hash_bytes(uint64_t elements, uint64_t key, uint64_t value)
+{
+	uint64_t buckets = 1;
+
+	while (buckets < elements)
+		buckets *= 2;
+	return elements * (56 + (key + 7) / 8 * 8 + (value + 7) / 8 * 8) + buckets * 16;
+}
+
 uint64_t kernel_bytes(const struct kernel_limits *limits, uint32_t cpus)
 {
-	/* Per element of a hash map: the kernel's struct htab_elem (48 bytes), key and value, and a bucket (16 bytes), of which
-	 * there are as many as elements, rounded up to a power of two. Arrays have no more than what is in them. */
-	const uint64_t element = 48, bucket = 32;
-	uint64_t series = element + bucket + sizeof(struct pm_series_key) + sizeof(struct pm_series);
-	uint64_t usage = element + bucket + sizeof(struct pm_usage_key) + 8;
-	uint64_t string = element + bucket + sizeof(struct pm_string_key) + PM_PIECE;
-	uint64_t service = element + bucket + sizeof(struct pm_service_key) + sizeof(struct pm_service);
+	uint64_t bytes = limits->cells * (sizeof(struct pm_slot) + (uint64_t)cpus * sizeof(struct pm_cell));
 
-	return limits->cells * (sizeof(struct pm_slot) + (uint64_t)cpus * sizeof(struct pm_cell)) +
-	       limits->series * (series + usage + 4 * string) + limits->services * (service + 4 * string) +
-	       PM_MAX_TASKS * 8ull + PM_MAX_METRICS * PM_DROP_REASONS * 8ull;
+	bytes += hash_bytes(limits->series, sizeof(struct pm_series_key), sizeof(struct pm_series));
+	bytes += hash_bytes(limits->series, sizeof(struct pm_usage_key), sizeof(uint64_t));
+	bytes += hash_bytes(STRINGS(limits), sizeof(struct pm_string_key), PM_PIECE);
+	bytes += hash_bytes(limits->services, sizeof(struct pm_service_key), sizeof(struct pm_service));
+	bytes += hash_bytes(PM_MAX_METRICS, sizeof(uint32_t), sizeof(struct pm_bounds));
+	/* recent, drops, cells_taken; and a page beside what is in each map. */
+	return bytes + 8ull * (PM_MAX_TASKS + PM_MAX_METRICS * PM_DROP_REASONS + PM_MAX_SERVICES) + 13 * 4096;
 }
 
 uint64_t kernel_bytes_now(const struct kernel *kernel)
@@ -214,7 +223,7 @@ int kernel_load(const struct kernel_limits *limits, enum kernel_links links, str
 	if (!skeleton)
 		return -errno;
 	loaded.slots = limits->cells;
-	loaded.cpus = cpu_rows();
+	loaded.cpus = kernel_cpus();
 	err = bpf_map__set_max_entries(skeleton->maps.places, limits->cells / PM_GROUP);
 	if (!err)
 		err = bpf_map__set_max_entries(skeleton->maps.cells, loaded.cpus * limits->cells);
@@ -223,7 +232,7 @@ int kernel_load(const struct kernel_limits *limits, enum kernel_links links, str
 	if (!err)
 		err = bpf_map__set_max_entries(skeleton->maps.usage, limits->series);
 	if (!err)
-		err = bpf_map__set_max_entries(skeleton->maps.strings, 4 * (limits->series + limits->services));
+		err = bpf_map__set_max_entries(skeleton->maps.strings, (uint32_t)STRINGS(limits));
 	if (!err)
 		err = bpf_map__set_max_entries(skeleton->maps.services, limits->services);
 	if (!err && allocates_safely()) {

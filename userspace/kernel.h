@@ -37,6 +37,9 @@ struct kernel_limits {
 	uint32_t series_per_metric; /* per metric and service, the overflow series included */
 };
 
+/* Highest possible CPU number plus one, as the numbers may have holes: rows of cells. */
+uint32_t kernel_cpus(void);
+
 /* Bytes of kernel memory that these limits allow at most, on a host with @cpus possible CPUs. */
 uint64_t kernel_bytes(const struct kernel_limits *limits, uint32_t cpus);
 

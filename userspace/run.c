@@ -282,6 +282,9 @@ static int start(struct agent *agent)
 		return -EPERM;
 	}
 	files_allow();
+	log_message(LOG_INFO, "kernel: maps of at most %.1f MiB: %u cells on %u possible CPUs, %u series, %u services",
+		    (double)kernel_bytes(&limits, kernel_cpus()) / (1 << 20), limits.cells, kernel_cpus(), limits.series,
+		    limits.services);
 	err = trial_run((enum kernel_links)agent->options->links, &agent->trial);
 	if (!err)
 		err = kernel_load(&limits, agent->trial.links, &agent->kernel);
@@ -291,8 +294,7 @@ static int start(struct agent *agent)
 		return err;
 	}
 	trial_describe(&agent->trial, line, sizeof(line));
-	log_message(LOG_INFO, "kernel: %s; at most %.1f MiB for maps, %.1f MiB now", line,
-		    (double)kernel_bytes(&limits, agent->kernel.cpus) / (1 << 20),
+	log_message(LOG_INFO, "kernel: %s; its maps take %.1f MiB now", line,
 		    (double)kernel_bytes_now(&agent->kernel) / (1 << 20));
 	agent->metrics = metrics_new();
 	agent->services = services_new(agent->options->default_service);

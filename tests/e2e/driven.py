@@ -117,9 +117,9 @@ class Driven:
         self.process.stdout.close()
 
 
-def start_agent(directory, server, **variables):
+def start_agent(directory, server, prefix=(), **variables):
     variables.setdefault("OTEL_METRIC_EXPORT_INTERVAL", INTERVAL_MS)
-    return Agent(directory, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp, **variables)
+    return Agent(directory, prefix=prefix, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp, **variables)
 
 
 def wait_attached(agent, *services):
