@@ -23,7 +23,8 @@ EVENTS = 400  # from each of two threads of each worker and grandchild
 FORKS = 1000
 QUIET = 100
 # What stands in site.h, and would not without the guard.
-ALTERED = (("no guard", '"je 993f\\n"', '""'), ("no memory of an ancestor's hit", '"jne 994f\\n"', '""'))
+ALTERED = (("unguarded", "without the guard", '"je 993f\\n"'),
+           ("forgetful", "without its memory of an ancestor's hit", '"jne 994f\\n"'))
 
 
 class Forker:
@@ -129,16 +130,17 @@ def altered(checks, directory):
         checks.skip("builds without the guard", f"children are known to die where the kernel turns the 5-byte nop into a "
                     f"call, and this one does that with {fast_nop() or 'none'}")
         return
-    for name, old, new in ALTERED:
+    for name, what, line in ALTERED:
+        headers = altered_headers(directory, name, line, '""')
         with capture.Server() as server, start_agent(directory, server) as agent, \
-                Family(directory, name.replace(" ", "-").replace("'", ""), altered_headers(directory, name[:8], old, new)) as family:
+                Family(directory, name, headers) as family:
             family.answer()
             family.wait_attached(agent)
             told = family.ask("fork hot 50 10", 60.0)
-            checks.ok(f"{name}: {told['died']} of {told['processes']} processes died", told["died"] > 10, told)
-            checks.equal(f"{name}: of the signal that a call to nowhere gives", told["last_status"] & 0x7f, signal.SIGSEGV)
+            checks.ok(f"{what}: {told['died']} of {told['processes']} processes died", told["died"] > 10, told)
+            checks.equal(f"{what}: of the signal that a call to nowhere gives", told["last_status"] & 0x7f, signal.SIGSEGV)
             fired = sum(events for who, _, events in told["fired"] if who != "master")
-            checks.ok(f"{name}: {fired} events of children, not all", fired < told["processes"] * 30, told["fired"])
+            checks.ok(f"{what}: {fired} events of children, not all", fired < told["processes"] * 30, told["fired"])
 
 
 def main():

@@ -75,7 +75,7 @@ def family_counted(checks, directory, links):
         with linked_agent(directory, server, links) as agent:
             family.wait_attached(agent)
             checks.ok(f"{links}: the agent says what it uses", f"by {links}:" in agent.output(), agent.output())
-            checks.ok(f"{links}: it holds descriptors of that kind alone", held_links(agent.pid) == {links}, held_links(agent.pid))
+            checks.equal(f"{links}: it holds descriptors of that kind alone", held_links(agent.pid), {links})
             family.fork(checks, server, f"{links}, quiet master", "fork quiet 20 20")
             family.fork(checks, server, f"{links}, hot master", "fork hot 100 20")
             checks.equal(f"{links}: ends with status 0", agent.stop(), 0)
@@ -88,16 +88,17 @@ def family_counted(checks, directory, links):
             family.fork(checks, server, f"{links}, another agent", "fork hot 20 20")
             family.tell("fork hot 20 20")
             agent.signal(signal.SIGKILL)
-            agent.wait()
+            agent.wait(60.0)  # a tenth of a second for each probe on this host
             told = family.answer(60.0)
-        checks.equal(f"{links}: the agent is killed meanwhile: forks on, none died", (told["processes"], told["died"]), (40, 0))
+        checks.equal(f"{links}: the agent is killed meanwhile: forks on, none died", (told["processes"], told["died"]),
+                     (40, 0))
         detaches("the agent was killed")
         checks.equal(f"{links}: the service ends with status 0", family.end(), 0)
 
 
 def told(checks, directory, binary):
     """What its probes cost a service is exported, and warned of once it is over the limit: of the one, not of the other."""
-    with Server() as server, Agent(directory, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp, OTEL_METRIC_EXPORT_INTERVAL=500) as agent, \
+    with Server() as server, linked_agent(directory, server, "auto") as agent, \
             Fired(binary, "cheap") as cheap, Fired(binary, "dear") as dear:
         agent.wait_attached(dear.pid, binary)
         server.wait_requests(1)

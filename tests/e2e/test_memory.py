@@ -1,7 +1,7 @@
 #!/usr/bin/python3 -B
 # SPDX-License-Identifier: BSD-2-Clause
-"""Kernel memory: what the agent says before it loads, what it says behind that, and what the kernel says of its maps; empty,
-with ten thousand series, and on hosts with many CPUs.
+"""Kernel memory: what the agent says before it loads, what it says behind that, and what the kernel says of its maps;
+empty, with ten thousand series, and on hosts with many CPUs.
 
 tests/unit/test_kernel.c fills maps to their limits. tests/bench/series.c is the load: 2,500 series, 500 of them histograms
 that have touched 12 buckets each.
@@ -39,6 +39,11 @@ def memlock(pid):
     return sum(found.values())
 
 
+def agrees(now, agent):
+    """Does the kernel say @now MiB, as the agent has it? Services of this host may have made some series since."""
+    return -0.06 < memlock(agent.pid) / MIB - now < 1
+
+
 def said(agent):
     """(MiB at most, cells, CPUs, series, MiB now) from the agent's log, once it is there."""
     at_most = re.compile(r"maps of at most ([\d.]+) MiB: (\d+) cells on (\d+) possible CPUs, (\d+) series")
@@ -56,8 +61,7 @@ def ten_thousand_series(checks, directory):
                    check=True)
     with capture.Server() as server, start_agent(directory, server) as agent, contextlib.ExitStack() as stack:
         at_most, _, cpus, _, now = said(agent)
-        checks.ok(f"it says {now} MiB of its empty maps, the kernel says as much", abs(memlock(agent.pid) / MIB - now) < 0.06,
-                  memlock(agent.pid) / MIB)
+        checks.ok(f"it says {now} MiB of its empty maps, the kernel says as much", agrees(now, agent), memlock(agent.pid))
         services = [stack.enter_context(Driven(str(program), f"series-{number}")) for number in range(SERVICES)]
         wait_attached(agent, services[0])
         for _ in range(2):  # the second time, all of them see that somebody listens
@@ -71,8 +75,8 @@ def ten_thousand_series(checks, directory):
         cells = next(point.value for point in request.points() if point.name == "probemeter.agent.cells")
         checks.ok(f"{cells} cells, at least {CELLS}", cells >= CELLS, cells)
         taken, budget = memlock(agent.pid) / MIB, BUDGET_MIB + ROW_MIB * max(0, cpus - 2)
-        checks.ok(f"{SERIES} series of {CELLS} cells take {taken:.1f} MiB on {cpus} CPUs, at most {budget}", now < taken <= budget,
-                  (now, taken))
+        checks.ok(f"{SERIES} series of {CELLS} cells take {taken:.1f} MiB on {cpus} CPUs, at most {budget}",
+                  now < taken <= budget, (now, taken))
         checks.ok(f"no more than was said before: {at_most} MiB", taken <= at_most, taken)
         checks.equal("ends with status 0", agent.stop(), 0)
 
@@ -89,8 +93,7 @@ def many_cpus(checks, directory, cpus, cells):
         row_mib = cells * 16 / MIB
         checks.ok(f"{cpus} possible CPUs: at most {at_most} MiB for {series} series, {now} of it from the start",
                   cpus * row_mib < now <= at_most <= cpus * row_mib + 40, (at_most, now))
-        checks.ok(f"{cpus} possible CPUs: the kernel says as much", abs(memlock(agent.pid) / MIB - now) < 0.06,
-                  memlock(agent.pid) / MIB)
+        checks.ok(f"{cpus} possible CPUs: the kernel says as much", agrees(now, agent), memlock(agent.pid))
         checks.equal(f"{cpus} possible CPUs: ends with status 0", agent.stop(), 0)
 
 

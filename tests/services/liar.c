@@ -30,7 +30,8 @@ PROBEMETER_COUNTER(liar_count, "liar.count", "{event}", "Events", "host", "regio
 PROBEMETER_HISTOGRAM(liar_time, "liar.time", "s", "Values", "host", "region")
 PROBEMETER_HISTOGRAM_BOUNDS(liar_size, "liar.size", "By", "Values at a bound", (1, 10, 100), "host", "region")
 
-#define FLOODS(f) f(0) f(1) f(2) f(3) f(4) f(5) f(6) f(7) f(8) f(9) f(10) f(11) f(12) f(13) f(14) f(15) f(16) f(17) f(18) f(19)
+#define FLOODS(f) \
+	f(0) f(1) f(2) f(3) f(4) f(5) f(6) f(7) f(8) f(9) f(10) f(11) f(12) f(13) f(14) f(15) f(16) f(17) f(18) f(19)
 #define FLOOD_DECLARE(n) PROBEMETER_COUNTER(liar_flood_##n, "liar.flood." #n, "{event}", "Many", "host", "region")
 FLOODS(FLOOD_DECLARE)
 
