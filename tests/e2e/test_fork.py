@@ -13,6 +13,7 @@ import sys
 
 import capture
 import otlp
+from agent import run_to_end
 from checks import Checks
 from driven import Driven, drops, fast_nop, snapshot_after, start_agent, steps_back, values, wait_attached, warnings
 from family import Family, altered_headers
@@ -64,6 +65,8 @@ def families(checks, directory, slow):
             checks.equal("the agent probes the nop that this kernel turns into a call", probed and probed.group(1), fast_nop())
         else:
             checks.ok("the agent says which nop it probes", probed, agent.output())
+        shown = re.search(r"probes on the (\S+) nop", "\n".join(run_to_end("probes", driven.binary)[1]))
+        checks.ok("'probemeter probes' shows the same nop", probed and shown and shown[1] == probed[1], shown)
         fast = not slow and probed and probed.group(1) != "1-byte"
         forker = Forker(checks, server, driven)
 

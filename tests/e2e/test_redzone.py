@@ -17,7 +17,7 @@ from driven import Driven, fast_nop, snapshot_after, start_agent, values, wait_a
 from process import BUILD, ROOT, scratch
 
 COMPILERS = ("gcc", "clang")
-LEVELS = ("-O0", "-O1", "-O2", "-O3")
+LEVELS = ("-O0", "-O1", "-O2", "-O3", "-Os")
 CALLS = 100000
 # What is probed, how, and what redzone is told for its calls to come by there.
 NOPS = (("the noted 1-byte nop", "noted", "go"), ("the 5-byte nop", "fast5", "go"), ("the 10-byte nop", "fast10", "go"),
