@@ -20,6 +20,7 @@ from agent import Agent, clean_environment
 from process import BUILD, PR_SET_PDEATHSIG, Failed, _libc, wait_until
 
 INTERVAL_MS = 500
+ATTACH_S = 60.0  # an agent of somebody else's that detaches can hold up ours for long
 
 
 def own(name):
@@ -126,7 +127,7 @@ def wait_attached(agent, *services):
     """Until this agent, and not another one of the host, has attached to what @services run."""
     for service in services:
         path = os.path.realpath(service.binary)
-        agent.wait_ready(f"attached to {path}", lambda path=path: f"attached: '{path}'" in agent.output())
+        agent.wait_ready(f"attached to {path}", lambda path=path: f"attached: '{path}'" in agent.output(), ATTACH_S)
         agent.wait_attached(service.pid, service.binary)
 
 

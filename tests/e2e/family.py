@@ -9,7 +9,7 @@ import shutil
 import subprocess
 
 import elf
-from driven import Driven, drops, series, snapshot_after
+from driven import ATTACH_S, Driven, drops, series, snapshot_after
 from process import ROOT, Failed, wait_until
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -53,7 +53,7 @@ class Family(Driven):
             said = agent.output()
             return all(f"attached: '{file}'" in said for file in self.files) and elf.attached(self.pid, self.image)
 
-        agent.wait_ready(f"attached to {[file.name for file in self.files]}", attached)
+        agent.wait_ready(f"attached to {[file.name for file in self.files]}", attached, ATTACH_S)
 
     def counts(self, request):
         """{(metric, who, part): events} as exported, and what is in another bucket than it should be."""
