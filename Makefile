@@ -121,8 +121,13 @@ $(B)/unit/test_%: tests/unit/test_%.c $(B)/unit/agent.a $(wildcard tests/unit/*.
 	$(call say,CC,$@)
 	$(Q)$(CC) $(UNIT_FLAGS) $(AGENT_FLAGS) -MF $@.d $(pkg_cflags) $< $(B)/unit/agent.a $(pkg_libs) -lcmocka -lm -lpthread -o $@
 
+# The agent itself with the same checks, for end-to-end tests: it asserts the rules of the data model before each export.
+$(B)/unit/probemeter: $(B)/unit/main.o $(B)/unit/agent.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(UNIT_FLAGS) $^ $(pkg_libs) -lm -lpthread -o $@
+
 .PHONY: tests
-tests: $(UNIT_TESTS)
+tests: $(UNIT_TESTS) $(B)/unit/probemeter
 
 # --- for end-to-end tests: the agent's own code, told what to do
 

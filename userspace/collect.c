@@ -26,6 +26,7 @@ struct collector {
 	struct seen *seen;
 	struct costs *costs;
 	double hit_ns;
+	bool exponential;
 	const struct resource *agent;
 	uint64_t agent_start_unix_ns;
 	uint64_t metric_start_unix_ns[PM_MAX_METRICS];
@@ -37,7 +38,7 @@ struct collector {
 };
 
 struct collector *collector_new(const struct kernel *kernel, struct metrics *metrics, struct services *services,
-				const struct resource *agent, double hit_ns)
+				const struct resource *agent, double hit_ns, bool exponential)
 {
 	struct collector *collector = calloc(1, sizeof(*collector));
 
@@ -50,6 +51,7 @@ struct collector *collector_new(const struct kernel *kernel, struct metrics *met
 	collector->seen = seen_new();
 	collector->costs = costs_new();
 	collector->hit_ns = hit_ns;
+	collector->exponential = exponential;
 	collector->agent = agent;
 	if (!collector->owners || !collector->names || !collector->seen || !collector->costs) {
 		collector_free(collector);
@@ -280,7 +282,7 @@ static int process_samples(struct collector *collector, const struct discovery *
 int collector_points(struct collector *collector, const struct discovery *discovery, struct self *self,
 		     uint64_t now_unix_ns, struct arena *arena, struct points *ret)
 {
-	const struct merge_rule rule = { .time_unix_ns = now_unix_ns };
+	const struct merge_rule rule = { .time_unix_ns = now_unix_ns, .exponential = collector->exponential };
 	struct points points;
 	struct sample *sample;
 	size_t own, costs;

@@ -13,9 +13,10 @@
 
 struct collector;
 
-/* @agent: the resource of the agent's own metrics. @hit_ns: what a hit costs here, for the estimate of cost.h. */
+/* @agent: the resource of the agent's own metrics. @hit_ns: what a hit costs here, for the estimate of cost.h.
+ * @exponential: as in merge.h. */
 struct collector *collector_new(const struct kernel *kernel, struct metrics *metrics, struct services *services,
-				const struct resource *agent, double hit_ns);
+				const struct resource *agent, double hit_ns, bool exponential);
 void collector_free(struct collector *collector);
 
 /* When this metric was first attached: the start of its streams. Call before attaching. */

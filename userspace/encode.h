@@ -30,9 +30,9 @@ int encode_otlp(const struct points *points, struct arena *arena, uint8_t **ret,
  * encode_check - does every point obey the metrics data model?
  * @error: says which metric breaks what rule; may be NULL if @error_size is 0
  *
- * Checked: time not 0, start not 0 (but for gauges) and not after time, temporality given, monotonic not negative,
- * counts add up, bounds ascending and finite, sum finite, strings valid UTF-8, names and keys not empty, keys unique,
- * no two points of one metric with the same attributes.
+ * Checked: time not 0, start not 0 (but for gauges) and not after time (of a delta: before it), temporality given,
+ * monotonic not negative, counts add up, bounds ascending and finite, at most 160 exponential buckets, sum finite,
+ * strings valid UTF-8, names and keys not empty, keys unique, no two points of one metric with the same attributes.
  *
  * Return: 0, -EINVAL, -ENOMEM.
  */

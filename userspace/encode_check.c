@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "encode.h"
+#include "exponential.h"
 #include "utf8.h"
 
 #define CHECK_MIN_SCALE (-10)
@@ -77,6 +78,8 @@ static const char *exponential_problem(const struct point *point)
 	const struct exponential_buckets *side[] = { &point->positive, &point->negative };
 	uint64_t total = point->zero_count;
 
+	if (side[0]->bucket_count + side[1]->bucket_count > EXPONENTIAL_MAX_BUCKETS)
+		return "it has more than 160 buckets";
 	if (point->scale < CHECK_MIN_SCALE || point->scale > CHECK_MAX_SCALE)
 		return "its scale is out of range";
 	for (size_t s = 0; s < 2; s++)
@@ -99,6 +102,8 @@ static const char *point_problem(const struct point *point, uint64_t time_unix_n
 		return "it has no start time";
 	if (point->start_unix_ns > time_unix_ns)
 		return "it starts after its own time";
+	if (point->type != POINT_GAUGE && point->temporality == TEMPORALITY_DELTA && point->start_unix_ns == time_unix_ns)
+		return "it is a delta over no time";
 	if (point->type != POINT_GAUGE && point->temporality != TEMPORALITY_DELTA &&
 	    point->temporality != TEMPORALITY_CUMULATIVE)
 		return "its temporality is unspecified";

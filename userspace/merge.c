@@ -9,10 +9,13 @@
 #include "merge.h"
 
 #include <errno.h>
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../bpf/maps.h"
+#include "exponential.h"
 
 /* Resources and metrics are interned: equal ones are one pointer. */
 static int by_address(const void *a, const void *b)
@@ -61,6 +64,19 @@ static int histogram_start(const struct metric *metric, struct arena *arena, str
 	return point->bucket ? 0 : -ENOMEM;
 }
 
+/*
+ * Count and sum of one cell. Min and max, which are optional on the wire, are left out: the kernel would have to keep them
+ * exactly, with a loop of compare-and-swap in each hit, and a bucket's bound in their place would be no value anybody
+ * recorded.
+ */
+static void histogram_total(const struct cell *cell, struct point *point)
+{
+	point->count += cell->count;
+	point->sum = fmax(fmin(point->sum + bucket_sum(cell->where, cell->sum), DBL_MAX), -DBL_MAX);
+	if (PM_BUCKET_SIGN(cell->where) && cell->count)
+		point->has_sum = false;
+}
+
 static void histogram_add(const struct sample *sample, struct point *point)
 {
 	size_t i;
@@ -69,15 +85,46 @@ static void histogram_add(const struct sample *sample, struct point *point)
 		const struct cell *cell = &sample->cell[i];
 
 		point->bucket[bucket_index(sample->metric, cell->where, point->bound, point->bound_count)] += cell->count;
-		point->count += cell->count;
-		point->sum += bucket_sum(cell->where, cell->sum);
-		if (PM_BUCKET_SIGN(cell->where) && cell->count)
-			point->has_sum = false;
+		histogram_total(cell, point);
 	}
 }
 
-/* A new point with the first sample's identity. */
-static int point_start(const struct sample *sample, struct arena *arena, struct point *point)
+/* Room for the cells of all @count samples. */
+static int exponential_start(const struct sample *sample, size_t count, struct arena *arena, struct point *point)
+{
+	size_t cells = 0, i;
+
+	for (i = 0; i < count; i++)
+		cells += sample[i].cell_count;
+	point->type = POINT_EXPONENTIAL;
+	point->has_sum = true;
+	point->cell = arena_array(arena, cells, sizeof(*point->cell));
+	return point->cell ? 0 : -ENOMEM;
+}
+
+static void exponential_add(const struct sample *sample, struct point *point)
+{
+	size_t i;
+
+	for (i = 0; i < sample->cell_count; i++) {
+		const struct cell *cell = &sample->cell[i];
+		struct bucket_count *to = &point->cell[point->cell_count];
+
+		histogram_total(cell, point);
+		if (!cell->count)
+			continue;
+		if (!exponential_cell(cell->where, to)) {
+			point->zero_count += cell->count;
+			continue;
+		}
+		to->count = cell->count;
+		point->cell_count++;
+	}
+}
+
+/* A new point with the identity of @count samples. */
+static int point_start(const struct sample *sample, size_t count, const struct merge_rule *rule, struct arena *arena,
+		       struct point *point)
 {
 	uint32_t i;
 
@@ -91,7 +138,8 @@ static int point_start(const struct sample *sample, struct arena *arena, struct 
 	point->start_unix_ns = sample->start_unix_ns;
 	switch (sample->metric->kind) {
 	case PROBEMETER_KIND_HISTOGRAM:
-		return histogram_start(sample->metric, arena, point);
+		return rule->exponential && !sample->metric->bound_count ? exponential_start(sample, count, arena, point) :
+									   histogram_start(sample->metric, arena, point);
 	case PROBEMETER_KIND_GAUGE:
 		point->type = POINT_GAUGE;
 		point->start_unix_ns = 0;
@@ -112,7 +160,10 @@ static void point_add(const struct sample *sample, struct point *point, uint64_t
 		point->start_unix_ns = sample->start_unix_ns;
 	switch (sample->metric->kind) {
 	case PROBEMETER_KIND_HISTOGRAM:
-		histogram_add(sample, point);
+		if (point->type == POINT_EXPONENTIAL)
+			exponential_add(sample, point);
+		else
+			histogram_add(sample, point);
 		break;
 	case PROBEMETER_KIND_COUNTER:
 		/* OTLP's integers are signed: a counter that passes 2^63 stands still rather than turn negative. */
@@ -155,12 +206,20 @@ int merge_fold(struct sample *sample, size_t count, const struct merge_rule *rul
 	for (i = 0; i < count; i = next) {
 		struct point *point = &result.point[result.count];
 		uint64_t set_ns = 0;
-		int err = point_start(&sample[i], arena, point);
+		size_t at;
+		int err;
 
+		for (next = i + 1; next < count && !by_series(&sample[i], &sample[next]); next++)
+			;
+		err = point_start(&sample[i], next - i, rule, arena, point);
+		for (at = i; !err && at < next; at++)
+			point_add(&sample[at], point, &set_ns);
+		if (!err && point->type == POINT_EXPONENTIAL)
+			err = exponential_fit(point, arena);
 		if (err)
 			return err;
-		for (next = i; next < count && !by_series(&sample[i], &sample[next]); next++)
-			point_add(&sample[next], point, &set_ns);
+		if (point->start_unix_ns > rule->time_unix_ns)
+			point->start_unix_ns = rule->time_unix_ns;
 		if (!is_latest(sample[i].metric) || set_ns)
 			result.count++;
 	}

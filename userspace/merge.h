@@ -33,6 +33,7 @@ struct sample {
 /* How histograms leave. */
 struct merge_rule {
 	uint64_t time_unix_ns;
+	bool exponential; /* those without declared bounds: POINT_EXPONENTIAL, not explicit buckets */
 };
 
 /**
@@ -42,7 +43,7 @@ struct merge_rule {
  * @ret:    untouched on failure
  *
  * Counters and histograms add up, up-down counters too; of a latest kind the sample set last wins, and without any SET
- * there is no point. Start is the earliest of the samples'.
+ * there is no point. Start is the earliest of the samples', but not after the time, should the clock have been set back.
  *
  * Return: 0 or -ENOMEM.
  * Source: OpenTelemetry metrics data model, "Temporality" and "Single-Writer".

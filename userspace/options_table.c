@@ -49,15 +49,14 @@ static const struct option_choice compressions[] = {
 
 static const struct option_choice preferences[] = {
 	{ .name = "cumulative", .value = PREFERENCE_CUMULATIVE },
-	{ .name = "delta", .value = PREFERENCE_DELTA, .missing = "cumulative is used" },
-	{ .name = "lowmemory", .value = PREFERENCE_LOWMEMORY, .missing = "cumulative is used" },
+	{ .name = "delta", .value = PREFERENCE_DELTA },
+	{ .name = "lowmemory", .value = PREFERENCE_LOWMEMORY },
 	{ .name = NULL },
 };
 
 static const struct option_choice aggregations[] = {
 	{ .name = "explicit_bucket_histogram", .value = AGGREGATION_EXPLICIT },
-	{ .name = "base2_exponential_bucket_histogram", .value = AGGREGATION_EXPONENTIAL,
-	  .missing = "explicit buckets are used" },
+	{ .name = "base2_exponential_bucket_histogram", .value = AGGREGATION_EXPONENTIAL },
 	{ .name = NULL },
 };
 
@@ -138,7 +137,7 @@ const struct option_row option_rows[OPTION_COUNT] = {
 	[OPTION_PREFERENCE] = {
 		.variable = { "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE" }, .initial = "cumulative",
 		.type = OPTION_TYPE_CHOICE, FIELD(preference), .choice = preferences, .commands = EXPORTS,
-		.help = "totals since the start, or since the last export",
+		.help = "totals since the start, or what is new",
 	},
 	[OPTION_AGGREGATION] = {
 		.variable = { "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION" },

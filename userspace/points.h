@@ -53,6 +53,13 @@ struct exponential_buckets {
 	uint64_t *count;
 };
 
+/* What was counted in one bucket. */
+struct bucket_count {
+	int32_t index;
+	uint32_t negative; /* 1: of values below zero, and @index is that of their magnitude */
+	uint64_t count;
+};
+
 /* One series at one time. */
 struct point {
 	const struct resource *resource;
@@ -78,6 +85,8 @@ struct point {
 	uint64_t zero_count;
 	struct exponential_buckets positive;
 	struct exponential_buckets negative;
+	struct bucket_count *cell; /* what these were made from (exponential.h), by sign and index, none empty */
+	uint32_t cell_count;
 };
 
 /* One export: points ordered by resource, then scope, then metric (equal ones adjacent, compared by address for the

@@ -22,7 +22,7 @@
 #include "check.h"
 #include "collect.h"
 #include "console.h"
-#include "encode.h"
+#include "delta.h"
 #include "log.h"
 #include "options.h"
 #include "outage.h"
@@ -44,7 +44,10 @@ struct agent {
 	struct arena *arena; /* of one export */
 	struct console *console;
 	struct sender *sender;
+	struct delta *delta; /* NULL: totals are sent */
 	struct outage outage;
+	uint64_t unanswered; /* deltas that may have arrived, since the last export that did */
+	const struct metric *too_large; /* named in the log last */
 	size_t binaries;
 	bool said_nothing_found;
 	uint64_t collected_ns; /* when, CLOCK_MONOTONIC; 0: not yet */
@@ -116,19 +119,53 @@ static int sweep(struct agent *agent)
 	return err;
 }
 
-/* What an export that has ended means for the log and for our own metrics. */
-static void account(struct agent *agent, int err, const struct ship_result *result)
+/* What the collector said to one request that it took. */
+static void account_delivered(struct agent *agent, const struct ship_result *result)
 {
+	agent->self.points_rejected += result->rejected;
+	if (result->rejected)
+		log_message(LOG_WARN, "export to %s: the collector dropped %llu points: %s", agent->options->where,
+			    (unsigned long long)result->rejected, result->message);
+	else if (*result->message)
+		log_message(LOG_WARN, "export to %s: delivered, and the collector says: %s", agent->options->where,
+			    result->message);
+}
+
+/* Deltas whose answer was lost are sent again, because otherwise they might be lost. */
+static void account_unanswered(struct agent *agent)
+{
+	if (agent->unanswered)
+		log_message(LOG_WARN,
+			    "export to %s: the answer to %llu points was lost; they were sent again and may be counted twice",
+			    agent->options->where, (unsigned long long)agent->unanswered);
+	agent->unanswered = 0;
+}
+
+/* What an export that has ended means for the baselines, for the log and for our own metrics. */
+static void account(struct agent *agent, const struct sender_result *result, size_t count)
+{
+	const struct sender_result *failed = NULL;
+	size_t i, uncertain;
 	char line[512];
 
-	if (err)
+	for (i = 0; i < count; i++) {
+		if (result[i].delivery != DELIVERY_DONE && !failed)
+			failed = &result[i];
+		if (result[i].delivery == DELIVERY_DONE && agent->delta)
+			delta_acknowledge(agent->delta, result[i].first, result[i].count);
+		if (result[i].delivery == DELIVERY_UNCERTAIN && agent->delta) {
+			uncertain = delta_count(agent->delta, result[i].first, result[i].count);
+			agent->unanswered += uncertain;
+			agent->self.points_unanswered += uncertain;
+		}
+	}
+	if (failed)
 		agent->self.exports_failed++;
 	else
 		agent->self.exports_delivered++;
-	agent->self.points_rejected += result->rejected;
-	switch (outage_update(&agent->outage, !err, clock_ns(CLOCK_MONOTONIC), line, sizeof(line))) {
+	switch (outage_update(&agent->outage, !failed, clock_ns(CLOCK_MONOTONIC), line, sizeof(line))) {
 	case OUTAGE_BEGINS:
-		log_message(LOG_WARN, "export to %s failed: %s; %s", agent->options->where, result->message, line);
+		log_message(LOG_WARN, "export to %s failed: %s; %s", agent->options->where, failed->ship.message, line);
 		break;
 	case OUTAGE_ENDS:
 		log_message(LOG_INFO, "export to %s: %s", agent->options->where, line);
@@ -136,21 +173,20 @@ static void account(struct agent *agent, int err, const struct ship_result *resu
 	case OUTAGE_SAME:
 		break;
 	}
-	if (!err && result->rejected)
-		log_message(LOG_WARN, "export to %s: the collector dropped %llu points: %s", agent->options->where,
-			    (unsigned long long)result->rejected, result->message);
-	else if (!err && *result->message)
-		log_message(LOG_WARN, "export to %s: delivered, and the collector says: %s", agent->options->where,
-			    result->message);
+	for (i = 0; i < count; i++)
+		if (result[i].delivery == DELIVERY_DONE)
+			account_delivered(agent, &result[i].ship);
+	if (!failed)
+		account_unanswered(agent);
 }
 
 static void results(struct agent *agent)
 {
-	struct ship_result result;
-	int err;
+	const struct sender_result *result;
+	size_t count = agent->sender ? sender_results(agent->sender, &result) : 0;
 
-	if (agent->sender && sender_result(agent->sender, &err, &result))
-		account(agent, err, &result);
+	if (count)
+		account(agent, result, count);
 }
 
 /* Name the services whose probes cost more than the user wants. */
@@ -168,16 +204,75 @@ static void overhead_report(struct agent *agent)
 	agent->collected_ns = now;
 }
 
+/* Points that fit no request: counted each time, named when it is not the same metric again. */
+static void account_too_large(struct agent *agent, const struct requests *requests)
+{
+	agent->self.points_dropped += requests->too_large_count;
+	if (requests->too_large && requests->too_large->metric != agent->too_large) {
+		agent->too_large = requests->too_large->metric;
+		log_message(LOG_WARN,
+			    "export: metric '%s' of service '%s': a point is larger than a request may be (%zu MiB), and was dropped; "
+			    "shorten OTEL_RESOURCE_ATTRIBUTES of that service",
+			    agent->too_large->name, service_name(requests->too_large->resource), SPLIT_MAX_BYTES >> 20);
+	}
+}
+
+/* Nothing follows, so wait for the delivery. What is not taken now goes with this process, if it was a delta. */
+static int flush(struct agent *agent, const struct requests *requests)
+{
+	const struct sender_result *result;
+	uint64_t lost = 0;
+	size_t count, i;
+	int err = sender_flush(agent->sender, requests);
+
+	if (err)
+		return err;
+	count = sender_results(agent->sender, &result);
+	if (count)
+		account(agent, result, count);
+	for (i = 0; i < count; i++) {
+		if (result[i].delivery != DELIVERY_DONE)
+			err = result[i].err ? result[i].err : -ECANCELED;
+		if (result[i].delivery != DELIVERY_DONE && agent->delta)
+			lost += delta_count(agent->delta, result[i].first, result[i].count);
+	}
+	if (lost)
+		log_message(LOG_WARN, "export to %s: %llu points were not acknowledged; what they counted since they last were is lost",
+			    agent->options->where, (unsigned long long)lost);
+	return err;
+}
+
+/* Encode and send what was collected. */
+static int export_otlp(struct agent *agent, struct points *points, bool last)
+{
+	struct requests requests;
+	int err = 0;
+
+	/* Until it is known what became of the export before, nobody knows what is new. */
+	if (last) {
+		sender_end(agent->sender);
+		results(agent);
+	}
+	if (agent->delta)
+		err = delta_points(agent->delta, points, agent->arena, points);
+	if (!err)
+		err = split_points(points, SPLIT_MAX_BYTES, agent->arena, &requests);
+	if (err) {
+		log_message(LOG_WARN, "export: cannot be encoded: %s; totals stay and go with the next export", strerror(-err));
+		return err;
+	}
+	account_too_large(agent, &requests);
+	return last ? flush(agent, &requests) : sender_submit(agent->sender, &requests);
+}
+
 /* Collect and hand to every exporter. @last: nothing follows, so wait for the delivery. */
 static int export_points(struct agent *agent, bool last)
 {
-	struct ship_result result;
 	struct points points;
-	uint8_t *body;
-	size_t size;
 	int err;
 
 	arena_reset(agent->arena);
+	results(agent);
 	err = collector_points(agent->collector, &agent->discovery, &agent->self, clock_ns(CLOCK_REALTIME), agent->arena,
 			       &points);
 	if (err) {
@@ -188,21 +283,10 @@ static int export_points(struct agent *agent, bool last)
 	overhead_report(agent);
 	if (agent->console)
 		(void)console_print(agent->console, &points);
-	if (!agent->sender)
+	/* One under way means a slow collector: the next export has it all. */
+	if (!agent->sender || (!last && sender_busy(agent->sender)))
 		return 0;
-	err = encode_otlp(&points, agent->arena, &body, &size);
-	if (err) {
-		log_message(LOG_WARN, "export: cannot be encoded: %s; totals stay and go with the next export", strerror(-err));
-		return err;
-	}
-	if (last) {
-		err = sender_flush(agent->sender, body, size, &result);
-		account(agent, err, &result);
-		return err;
-	}
-	/* One under way means a slow collector: totals are cumulative, so the next export has it all. */
-	err = sender_submit(agent->sender, body, size);
-	return err == -EBUSY ? 0 : err;
+	return export_otlp(agent, &points, last);
 }
 
 /* Wait until @until_ns for a signal or a result. Return: true if a signal says to end. */
@@ -303,13 +387,20 @@ static int start(struct agent *agent)
 	    !services_agent(agent->services, agent->options->service_name, agent->options->resource.pair,
 			    agent->options->resource.count, &own))
 		agent->collector = collector_new(&agent->kernel, agent->metrics, agent->services, own,
-						 agent->trial.result[agent->trial.way].ns);
+						 agent->trial.result[agent->trial.way].ns,
+						 agent->options->aggregation == AGGREGATION_EXPONENTIAL);
 	if (exporters & EXPORTER_CONSOLE)
 		agent->console = console_new(stdout);
 	if (exporters & EXPORTER_OTLP)
 		agent->sender = sender_new(agent->options);
+	if (agent->sender && agent->options->preference != PREFERENCE_CUMULATIVE) {
+		agent->delta = delta_new();
+		log_message(LOG_INFO, "delta temporality: what was acknowledged is remembered, in at most %.1f MiB",
+			    (double)delta_bytes_max(limits.cells) / (1 << 20));
+	}
 	if (!agent->collector || !agent->arena || (exporters & EXPORTER_CONSOLE && !agent->console) ||
-	    (exporters & EXPORTER_OTLP && !agent->sender)) {
+	    (exporters & EXPORTER_OTLP && !agent->sender) ||
+	    (agent->sender && agent->options->preference != PREFERENCE_CUMULATIVE && !agent->delta)) {
 		log_message(LOG_ERROR, "run: out of memory at the start");
 		return -ENOMEM;
 	}
@@ -328,6 +419,7 @@ static void finish(struct agent *agent)
 	}
 	discover_free(&agent->discovery, &agent->events);
 	sender_free(agent->sender);
+	delta_free(agent->delta);
 	console_free(agent->console);
 	collector_free(agent->collector);
 	services_free(agent->services);

@@ -32,6 +32,11 @@ static const struct {
 	{ OWN(UPDOWNCOUNTER, "probemeter.agent.cells", "{cell}", "Cells in the kernel"), offsetof(struct self, cells) },
 	{ OWN(COUNTER, "probemeter.agent.points.rejected", "{point}", "Points that the collector said it dropped"),
 	  offsetof(struct self, points_rejected) },
+	{ OWN(COUNTER, "probemeter.agent.points.dropped", "{point}", "Points larger than a request may be, in no export"),
+	  offsetof(struct self, points_dropped) },
+	{ OWN(COUNTER, "probemeter.agent.points.unanswered", "{point}",
+	      "Delta points whose answer was lost, and that may therefore be counted twice"),
+	  offsetof(struct self, points_unanswered) },
 };
 
 static const struct metric exports = {

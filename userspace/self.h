@@ -13,7 +13,7 @@
 struct self {
 	uint64_t sites, processes, services, series, cells;
 	uint64_t exports_delivered, exports_failed;
-	uint64_t points_rejected;
+	uint64_t points_rejected, points_dropped, points_unanswered;
 };
 
 /**

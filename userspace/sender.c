@@ -2,8 +2,8 @@
 /*
  * sender.c - a thread around ship.c, so that a slow collector does not keep new processes waiting.
  *
- * Consumes request bodies, one at a time; produces results. Retrying within one export is ship.c's; what an outage
- * means, the caller's: cumulative totals make a lost export whole with the next.
+ * Consumes the requests of one export at a time; produces a verdict on each. Retrying within one request is ship.c's; what
+ * an outage means, the caller's: totals and deltas alike make a lost export whole with the next.
  */
 #include "sender.h"
 
@@ -12,11 +12,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "options.h"
 
-enum state { IDLE, GIVEN, DONE, ENDING };
+enum state { IDLE, GIVEN, DONE };
+
+/* One export: its requests, and beside them their results. */
+struct job {
+	struct request *request; /* bodies are the job's own */
+	struct sender_result *result;
+	size_t count;
+};
 
 struct sender {
 	struct ship *ship;
@@ -25,39 +33,119 @@ struct sender {
 	int stop_fd; /* readable: end waits */
 	pthread_t thread;
 	bool running;
+	uint64_t ended_ms; /* when end began */
 	pthread_mutex_t lock; /* of all below */
 	pthread_cond_t changed;
 	enum state state;
-	uint8_t *body;
-	size_t size;
-	int err;
-	struct ship_result result;
+	bool ending;
+	struct job job; /* the thread's while GIVEN */
 };
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void job_free(struct job *job)
+{
+	size_t i;
+
+	for (i = 0; i < job->count && job->request; i++)
+		free((void *)job->request[i].body);
+	free(job->request);
+	free(job->result);
+	*job = (struct job){ 0 };
+}
+
+static int job_copy(const struct requests *requests, struct job *ret)
+{
+	struct job job = { .count = requests->count };
+	size_t i;
+
+	job.request = calloc(job.count + 1, sizeof(*job.request));
+	job.result = calloc(job.count + 1, sizeof(*job.result));
+	if (!job.request || !job.result)
+		goto fail;
+	for (i = 0; i < job.count; i++) {
+		const struct request *from = &requests->request[i];
+		uint8_t *body = malloc(from->size ? from->size : 1);
+
+		if (!body)
+			goto fail;
+		memcpy(body, from->body, from->size);
+		job.request[i] = (struct request){ body, from->size, from->first, from->count };
+		job.result[i] = (struct sender_result){ .first = from->first, .count = from->count };
+	}
+	*ret = job;
+	return 0;
+fail:
+	job_free(&job);
+	return -ENOMEM;
+}
+
+static enum delivery delivery_of(int err, const struct ship_result *result)
+{
+	if (!err)
+		return DELIVERY_DONE;
+	if (result->retryable && err != -ECONNRESET)
+		return DELIVERY_FAILED;
+	if (err == -EREMOTEIO || err == -EMSGSIZE || err == -EPROTO)
+		return DELIVERY_REFUSED;
+	/* Out of time, cut short or cut off, with a connection: the request may have arrived. */
+	return err == -ETIMEDOUT || err == -ECANCELED || err == -ECONNRESET ? DELIVERY_UNCERTAIN : DELIVERY_FAILED;
+}
+
+static bool is_ending(struct sender *sender)
+{
+	bool ending;
+
+	(void)pthread_mutex_lock(&sender->lock);
+	ending = sender->ending;
+	(void)pthread_mutex_unlock(&sender->lock);
+	return ending;
+}
+
+/* @stop_fd: -1 for the last export, which nothing cuts short. */
+static void job_send(struct sender *sender, const struct job *job, uint64_t budget_ms, int stop_fd)
+{
+	uint64_t deadline = now_ms() + budget_ms, now;
+	size_t i;
+
+	for (i = 0; i < job->count; i++) {
+		struct sender_result *result = &job->result[i];
+		struct ship_limit limit = { .stop_fd = stop_fd };
+
+		now = now_ms();
+		if (i && (now >= deadline || (stop_fd >= 0 && is_ending(sender))))
+			return;
+		limit.budget_ms = deadline > now ? deadline - now : 1;
+		result->err = ship_send(sender->ship, job->request[i].body, job->request[i].size, &limit, &result->ship);
+		result->delivery = delivery_of(result->err, &result->ship);
+		if (result->delivery != DELIVERY_DONE && result->delivery != DELIVERY_REFUSED)
+			return;
+	}
+}
 
 static void *work(void *context)
 {
 	struct sender *sender = context;
-	struct ship_limit limit = { .budget_ms = sender->budget_ms, .stop_fd = sender->stop_fd };
-	struct ship_result result;
+	struct job job;
 	uint64_t one = 1;
-	int err;
 
 	(void)pthread_mutex_lock(&sender->lock);
-	while (sender->state != ENDING) {
+	while (!sender->ending) {
 		if (sender->state != GIVEN) {
 			(void)pthread_cond_wait(&sender->changed, &sender->lock);
 			continue;
 		}
+		job = sender->job;
 		(void)pthread_mutex_unlock(&sender->lock);
-		/* The body is ours while the state is GIVEN. */
-		err = ship_send(sender->ship, sender->body, sender->size, &limit, &result);
+		job_send(sender, &job, sender->budget_ms, sender->stop_fd);
 		(void)pthread_mutex_lock(&sender->lock);
-		free(sender->body);
-		sender->body = NULL;
-		sender->err = err;
-		sender->result = result;
-		if (sender->state != ENDING)
-			sender->state = DONE;
+		sender->state = DONE;
 		if (write(sender->done_fd, &one, sizeof(one)) != sizeof(one))
 			break;
 	}
@@ -86,26 +174,33 @@ struct sender *sender_new(const struct options *options)
 	return sender;
 }
 
-int sender_submit(struct sender *sender, const uint8_t *body, size_t size)
+int sender_submit(struct sender *sender, const struct requests *requests)
 {
-	int err = 0;
+	struct job job;
+	int err;
+
+	if (sender_busy(sender))
+		return -EBUSY;
+	err = job_copy(requests, &job);
+	if (err)
+		return err;
+	(void)pthread_mutex_lock(&sender->lock);
+	job_free(&sender->job);
+	sender->job = job;
+	sender->state = GIVEN;
+	(void)pthread_cond_signal(&sender->changed);
+	(void)pthread_mutex_unlock(&sender->lock);
+	return 0;
+}
+
+bool sender_busy(struct sender *sender)
+{
+	bool busy;
 
 	(void)pthread_mutex_lock(&sender->lock);
-	if (sender->state != IDLE) {
-		err = -EBUSY;
-	} else {
-		sender->body = malloc(size ? size : 1);
-		if (!sender->body) {
-			err = -ENOMEM;
-		} else {
-			memcpy(sender->body, body, size);
-			sender->size = size;
-			sender->state = GIVEN;
-			(void)pthread_cond_signal(&sender->changed);
-		}
-	}
+	busy = sender->state != IDLE;
 	(void)pthread_mutex_unlock(&sender->lock);
-	return err;
+	return busy;
 }
 
 int sender_fd(const struct sender *sender)
@@ -113,32 +208,31 @@ int sender_fd(const struct sender *sender)
 	return sender->done_fd;
 }
 
-bool sender_result(struct sender *sender, int *ret_err, struct ship_result *ret)
+size_t sender_results(struct sender *sender, const struct sender_result **ret)
 {
-	uint64_t count;
-	bool fresh;
+	size_t count = 0;
+	uint64_t drained;
 
 	(void)pthread_mutex_lock(&sender->lock);
-	fresh = sender->state == DONE;
-	if (fresh) {
-		(void)!read(sender->done_fd, &count, sizeof(count));
-		*ret_err = sender->err;
-		*ret = sender->result;
+	if (sender->state == DONE) {
+		(void)!read(sender->done_fd, &drained, sizeof(drained));
+		*ret = sender->job.result;
+		count = sender->job.count;
 		sender->state = IDLE;
 	}
 	(void)pthread_mutex_unlock(&sender->lock);
-	return fresh;
+	return count;
 }
 
-/* End the thread, whatever it waits for. */
-static void end(struct sender *sender)
+void sender_end(struct sender *sender)
 {
 	uint64_t one = 1;
 
 	if (!sender->running)
 		return;
+	sender->ended_ms = now_ms();
 	(void)pthread_mutex_lock(&sender->lock);
-	sender->state = ENDING;
+	sender->ending = true;
 	(void)pthread_cond_signal(&sender->changed);
 	(void)pthread_mutex_unlock(&sender->lock);
 	(void)!write(sender->stop_fd, &one, sizeof(one));
@@ -146,21 +240,29 @@ static void end(struct sender *sender)
 	sender->running = false;
 }
 
-int sender_flush(struct sender *sender, const uint8_t *body, size_t size, struct ship_result *ret)
+int sender_flush(struct sender *sender, const struct requests *requests)
 {
-	struct ship_limit limit = { .budget_ms = sender->budget_ms, .stop_fd = -1 };
+	uint64_t spent_ms;
+	int err;
 
-	end(sender);
-	return ship_send(sender->ship, body, size, &limit, ret);
+	sender_end(sender);
+	job_free(&sender->job);
+	err = job_copy(requests, &sender->job);
+	if (err)
+		return err;
+	spent_ms = now_ms() - sender->ended_ms;
+	job_send(sender, &sender->job, spent_ms < sender->budget_ms ? sender->budget_ms - spent_ms : 0, -1);
+	sender->state = DONE;
+	return 0;
 }
 
 void sender_free(struct sender *sender)
 {
 	if (!sender)
 		return;
-	end(sender);
+	sender_end(sender);
 	ship_free(sender->ship);
-	free(sender->body);
+	job_free(&sender->job);
 	if (sender->done_fd >= 0)
 		(void)close(sender->done_fd);
 	if (sender->stop_fd >= 0)

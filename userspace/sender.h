@@ -10,33 +10,56 @@
 #include <stdint.h>
 
 #include "ship.h"
+#include "split.h"
 
 struct options;
 struct sender;
+
+/* What became of one request. */
+enum delivery {
+	DELIVERY_UNTRIED, /* one before it failed, or there was no time left */
+	DELIVERY_DONE, /* the collector has it, also if it rejected some of its points */
+	DELIVERY_REFUSED, /* an answer that the same request would get again */
+	DELIVERY_FAILED, /* the collector has not got it */
+	DELIVERY_UNCERTAIN, /* it may have it: the answer was lost */
+};
+
+struct sender_result {
+	size_t first, count; /* its points, as in struct request */
+	enum delivery delivery;
+	int err; /* as ship_send() has it */
+	struct ship_result ship; /* zeroed if untried */
+};
 
 /* Starts its thread. NULL if memory or threads are short. */
 struct sender *sender_new(const struct options *options);
 
 /**
- * sender_submit - send a request body
- * @body: copied
+ * sender_submit - send the requests of one export, in order, within the export timeout
+ * @requests: bodies are copied
  *
- * Return: 0, -EBUSY while another one is under way, -ENOMEM.
+ * After one that was not answered, or asked to come again later, the rest is not tried: the collector is down. After one
+ * that was refused for good the others are sent all the same.
+ *
+ * Return: 0, -EBUSY while another export is under way or its results have not been taken, -ENOMEM.
  */
-int sender_submit(struct sender *sender, const uint8_t *body, size_t size);
+int sender_submit(struct sender *sender, const struct requests *requests);
 
-/* Readable once a result is there. */
+/* Is an export under way, or are there results to be taken? */
+bool sender_busy(struct sender *sender);
+
+/* Readable once results are there. */
 int sender_fd(const struct sender *sender);
 
-/* What became of the last one; 0 if delivered, else -errno as ship_send() has it. @ret false: nothing new. */
-bool sender_result(struct sender *sender, int *ret_err, struct ship_result *ret);
+/* Results of the last export, one per request, once; they stay until the next one. Return: how many, 0: nothing new. */
+size_t sender_results(struct sender *sender, const struct sender_result **ret);
 
-/**
- * sender_flush - at the end: cut short what is under way and send this one within the export timeout
- *
- * Return: as ship_send().
- */
-int sender_flush(struct sender *sender, const uint8_t *body, size_t size, struct ship_result *ret);
+/* Before the last export: cut short what is under way. It has HTTP_GRACE_MS, and its results may be taken afterwards. */
+void sender_end(struct sender *sender);
+
+/* The last export, after sender_end(): in the caller's thread, within what that has left of the export timeout. Its results
+ * are there at once. */
+int sender_flush(struct sender *sender, const struct requests *requests);
 
 void sender_free(struct sender *sender);
 

@@ -18,7 +18,7 @@
 #include "arena.h"
 #include "attach.h"
 #include "collect.h"
-#include "encode.h"
+#include "split.h"
 
 /* glibc's own, under the names that remain when somebody defines malloc. */
 extern void *__libc_malloc(size_t size);
@@ -98,7 +98,7 @@ static int start(struct bench *bench)
 	bench->arena = arena_new();
 	if (!bench->metrics || !bench->services || !bench->arena || services_agent(bench->services, NULL, NULL, 0, &own))
 		return -ENOMEM;
-	bench->collector = collector_new(&bench->kernel, bench->metrics, bench->services, own, 300);
+	bench->collector = collector_new(&bench->kernel, bench->metrics, bench->services, own, 300, false);
 	bench->events = (struct discover_events){ .found = found, .gone = gone, .context = bench };
 	return bench->collector ? 0 : -ENOMEM;
 }
@@ -118,8 +118,8 @@ static int collect(struct bench *bench)
 	uint64_t cpu_ns, points_ns, start_ns;
 	struct points points;
 	unsigned long calls;
-	uint8_t *body;
-	size_t size, in_arena;
+	struct requests requests;
+	size_t size = 0, in_arena, i;
 	int err;
 
 	calls = allocations;
@@ -130,7 +130,7 @@ static int collect(struct bench *bench)
 			       &points);
 	points_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 	if (!err)
-		err = encode_otlp(&points, bench->arena, &body, &size);
+		err = split_points(&points, SPLIT_MAX_BYTES, bench->arena, &requests);
 	if (err)
 		return err;
 	cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu_ns;
@@ -138,6 +138,8 @@ static int collect(struct bench *bench)
 	start_ns = clock_ns(CLOCK_MONOTONIC) - start_ns;
 	calls = allocations - calls;
 	in_arena = arena_bytes(bench->arena);
+	for (i = 0; i < requests.count; i++)
+		size += requests.request[i].size;
 	printf("{\"cpu_ms\": %.3f, \"encode_ms\": %.3f, \"wall_ms\": %.3f, \"allocations\": %lu, \"series\": %llu, \"cells\": %llu, "
 	       "\"points\": %zu, \"body_bytes\": %zu, \"arena_bytes\": %zu}\n",
 	       (double)cpu_ns / 1e6, (double)points_ns / 1e6, (double)start_ns / 1e6, calls,

@@ -178,7 +178,7 @@ static void dead_processes_leave_a_zero(void **state)
 	struct sample later[3] = {
 		{ .resource = &shop, .metric = &open_orders, .value = { "us" }, .level = 4, .start_unix_ns = 3 },
 	};
-	const struct merge_rule rule = { .time_unix_ns = 1 };
+	const struct merge_rule rule = { .time_unix_ns = 10 };
 	struct arena *arena = arena_new();
 	struct points points;
 

@@ -1,0 +1,338 @@
+#!/usr/bin/python3 -B
+# SPDX-License-Identifier: BSD-2-Clause
+"""Delta and exponential histograms, with the real agent and a receiver that adds up what it takes.
+
+Whatever the collector does, what it acknowledged is what was fired: through refused connections, refusals and stalls, and
+at the end. The agent is the one built with sanitizers and with an assertion of the data model's rules before each export.
+VictoriaMetrics drops deltas, so the receiver is our own.
+"""
+import collections
+import math
+import os
+import sys
+import time
+
+import capture
+import otlp
+from agent import Agent, Fired, build_fired, own_name, wait_totals
+from capture import Server
+from checks import Checks
+from process import BUILD, Failed, scratch, wait_until
+
+CHECKED = BUILD / "unit" / "probemeter"
+INTERVAL_MS = 300
+COUNTERS = ("e2e.fired.total", "e2e.bare.total")
+
+
+def settings(server, **variables):
+    return {"OTEL_EXPORTER_OTLP_ENDPOINT": server.otlp, "OTEL_METRIC_EXPORT_INTERVAL": INTERVAL_MS,
+            "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta", "OTEL_EXPORTER_OTLP_TIMEOUT": 1000,
+            # LeakSanitizer stops the process with ptrace, which not every host allows.
+            "ASAN_OPTIONS": "detect_leaks=0", **variables}
+
+
+class Ledger(Server):
+    """Adds up the deltas of one service that it has acknowledged, and notes what breaks a rule of delta streams."""
+
+    def __init__(self):
+        super().__init__()
+        self.service = None
+        self.sums = collections.Counter()  # by metric and labels
+        self.sizes = collections.Counter()  # sums of histograms
+        self.buckets = collections.defaultdict(collections.Counter)
+        self.levels = {}
+        self.ends = {}
+        self.complaints = []
+        self.taken = 0
+        self.lost = collections.Counter()  # in requests that were read and not acknowledged
+
+    def accept(self, request):
+        answer = super().accept(request)
+        done = answer.code == 200 and not answer.drop and not answer.torn and not answer.stall_s
+        try:
+            self._add(request, done)
+        except Exception as error:
+            self.complaints.append(f"{type(error).__name__}: {error}")
+        self.taken += done
+        return answer
+
+    def _add(self, request, done):
+        message = request.message()
+        self.complaints += otlp.complaints(message)
+        for point in otlp.points(message):
+            if point.service != self.service:
+                continue
+            key = point.name, tuple(sorted(point.labels.items()))
+            if point.name == "e2e.level":
+                self.levels[key] = point.value, point.data.aggregation_temporality
+            elif not done:
+                self.lost[point.name] += point.value
+            else:
+                self._take(key, point)
+
+    def _take(self, key, point):
+        at = point.point
+        if point.data.aggregation_temporality != otlp.DELTA:
+            self.complaints.append(f"{key}: not a delta")
+        if at.start_time_unix_nano >= at.time_unix_nano:
+            self.complaints.append(f"{key}: a delta over no time")
+        if key in self.ends and at.start_time_unix_nano != self.ends[key]:
+            self.complaints.append(f"{key}: a gap of {at.start_time_unix_nano - self.ends[key]} ns")
+        if not point.value and (key in self.ends or point.name != "e2e.bare.total"):
+            self.complaints.append(f"{key}: a delta of nothing")
+        self.ends[key] = at.time_unix_nano
+        self.sums[key] += point.value
+        if point.kind == "histogram":
+            self.sizes[key] += at.sum
+            for number, count in enumerate(at.bucket_counts):
+                self.buckets[key][number] += count
+
+    def total(self, name):
+        return sum(value for (metric, _), value in self.sums.items() if metric == name)
+
+    def totals(self):
+        return tuple(self.total(name) for name in (*COUNTERS, "e2e.size"))
+
+
+def wait_taken(ledger, want, timeout_s=20.0):
+    """Wait until all of @want has been acknowledged, and return what was."""
+    try:
+        wait_until(f"{want} events acknowledged", lambda: ledger.totals() == (want,) * 3, timeout_s)
+    except Failed:
+        pass
+    return ledger.totals()
+
+
+def delta_through_outages(checks, directory, binary):
+    """Fires on through every way in which a collector can fail. Where it is certain that nothing arrived the sum is exact at
+    once; where an answer was lost, what the collector acknowledged is still each event once."""
+    with Ledger() as server, Fired(binary, "delta") as service, \
+            Agent(directory, binary=CHECKED, **settings(server)) as agent:
+        server.service = service.service
+        agent.wait_attached(service.pid, binary)
+        service.fire(100)
+        checks.equal("before any outage, all is acknowledged", wait_taken(server, 100), (100,) * 3)
+
+        def outage(name, begin, end, exports=4):
+            begin()
+            for _ in range(exports):
+                service.fire(50)
+                time.sleep(INTERVAL_MS / 1000)
+            held = server.totals()
+            end()
+            checks.ok(f"{name}: not all of it was acknowledged while it lasted", held != (service.total,) * 3, held)
+            checks.equal(f"{name}: then all of it is, each event once", wait_taken(server, service.total),
+                         (service.total,) * 3)
+
+        def answer(what):
+            def change():
+                server.answer = what
+            return change
+
+        outage("refused connections", server.close_door, server.open_door)
+        outage("503", answer(capture.status(503)), answer(capture.OK))
+        outage("400", answer(capture.status(400)), answer(capture.OK))
+        outage("hang up", answer(capture.DROP), answer(capture.OK))
+        outage("a torn answer", answer(capture.TORN), answer(capture.OK))
+        checks.ok("answers were lost, and that was logged",
+                  any("may be counted twice" in line for line in agent.lines()), agent.tail())
+        server.answer = capture.partial_success(3, "three of them")
+        service.fire(70)
+        checks.equal("a partial success is an acknowledgement", wait_taken(server, service.total), (service.total,) * 3)
+        server.answer = capture.OK
+        # Each event is one value of 100.
+        checks.near("sum of the histogram's deltas", sum(server.sizes.values()), 100.0 * service.total, 1e-9)
+        checks.equal("buckets of the histogram's deltas", sum(sum(b.values()) for b in server.buckets.values()), service.total)
+        checks.equal("the level is cumulative", list(server.levels.values()), [(70, otlp.CUMULATIVE)])
+
+        server.close_door()
+        service.fire(11)
+        time.sleep(3 * INTERVAL_MS / 1000)
+        server.open_door()
+        service.fire(12)
+        checks.equal("the agent ends", agent.stop(), 0)
+        checks.equal("the last export has what the outage before it kept", server.totals(), (service.total,) * 3)
+        checks.equal("no rule was broken", server.complaints[:5], [])
+        checks.ok("nothing failed an assertion or a sanitizer", not any(
+            "Assertion" in line or "Sanitizer" in line or "runtime error" in line for line in agent.lines()), agent.tail())
+
+
+def last_export_fails(checks, directory, binary):
+    """A collector that is gone at the end: what is lost is said, and the agent ends all the same."""
+    with Ledger() as server, Fired(binary, "delta-lost") as service, \
+            Agent(directory, binary=CHECKED, **settings(server, OTEL_METRIC_EXPORT_TIMEOUT=3000)) as agent:
+        server.service = service.service
+        agent.wait_attached(service.pid, binary)
+        service.fire(10)
+        checks.equal("acknowledged first", wait_taken(server, 10), (10,) * 3)
+        server.close_door()
+        service.fire(5)
+        checks.equal("the agent ends", agent.stop(), 0)
+        said = [line for line in agent.lines() if "is lost" in line]
+        checks.equal("one line says what is lost", len(said), 1)
+        checks.equal("nothing is made up", server.totals(), (10,) * 3)
+
+
+def exposed_scale(point):
+    return point.point.scale
+
+
+def index_by_definition(value, scale):
+    """i with base^i < value <= base^(i+1), by frexp; not at a bound unless that is a power of two."""
+    mantissa, exponent = math.frexp(value)
+    if mantissa == 0.5:
+        octave, within = exponent - 2, 1.0
+    else:
+        octave, within = exponent - 1, math.log2(2 * mantissa)
+    if scale <= 0:
+        return octave >> -scale
+    return octave * 2**scale + math.ceil(within * 2**scale) - 1
+
+
+def exponential(checks, directory, values_binary, values, preference, rounds=3):
+    """Values over many octaves, of both signs and zero: every bucket is what frexp says, at most 160 of them."""
+    name = f"exponential, {preference}"
+    with Server() as server:
+        from agent import clean_environment
+        import subprocess
+        service = own_name(f"exponential-{preference}")
+        with Agent(directory, binary=CHECKED, **settings(
+                server, OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=preference,
+                OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION="base2_exponential_bucket_histogram")) as agent, \
+                subprocess.Popen([values_binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/",
+                                 env=clean_environment(OTEL_SERVICE_NAME=service)) as child:
+            try:
+                checks.equal(f"{name}: the service is up", child.stdout.readline(), "ready\n")
+                agent.wait_attached(child.pid, values_binary)
+                for _ in range(rounds):
+                    child.stdin.write("".join(f"{value.hex()}\n" for value in values))
+                    child.stdin.write("end\n")
+                    child.stdin.flush()
+                    child.stdout.readline()
+                    time.sleep(1.5 * INTERVAL_MS / 1000)
+                want = rounds * len(values)
+
+                def points():
+                    return [p for r in list(server.requests) for p in r.points()
+                            if p.service == service and p.name == "e2e.spread"]
+
+                def seen():
+                    found = points()
+                    return found and (sum(p.value for p in found) if preference != "cumulative" else found[-1].value)
+
+                try:
+                    wait_until(f"{want} values", lambda: seen() == want, 20.0)
+                except Failed:
+                    pass
+                checks.equal(f"{name}: count", seen(), want)
+                checks.equal(f"{name}: the agent ends", agent.stop(), 0)
+            finally:
+                child.kill()
+        check_buckets(checks, name, points(), values, preference, want, rounds)
+        broken = [text for request in server.requests for text in otlp.complaints(request.message())]
+        checks.equal(f"{name}: no rule was broken", broken[:5], [])
+        declared = [p for r in server.requests for p in r.points() if p.service == service and p.name == "e2e.declared"]
+        checks.ok(f"{name}: declared bounds stay explicit", declared and all(
+            p.kind == "histogram" and list(p.point.explicit_bounds) == [-1.0, 0.0, 0.5, 100.0] for p in declared))
+        first = [sum(v <= b for v in values) for b in (-1.0, 0.0, 0.5, 100.0)]
+        exact = [b - a for a, b in zip([0, *first], [*first, len(values)])]
+        got = [sum(c) for c in zip(*(list(p.point.bucket_counts) for p in (
+            declared[-1:] if preference == "cumulative" else declared)))]
+        checks.equal(f"{name}: and exact", got, [rounds * n for n in exact])
+
+
+def check_buckets(checks, name, points, values, preference, want, rounds):
+    chosen = points[-1:] if preference == "cumulative" else points
+    got = {1: collections.Counter(), -1: collections.Counter(), 0: 0}
+    coarsest = min(exposed_scale(p) for p in chosen)
+    for point in chosen:
+        at = point.point
+        checks_ok = len(at.positive.bucket_counts) + len(at.negative.bucket_counts) <= 160 and at.scale <= 3
+        if not checks_ok:
+            checks.ok(f"{name}: at most 160 buckets", False, f"scale {at.scale}")
+        got[0] += at.zero_count
+        for sign, side in ((1, at.positive), (-1, at.negative)):
+            for i, count in enumerate(side.bucket_counts):
+                got[sign][side.offset + i >> at.scale - coarsest] += count
+    expected = {1: collections.Counter(), -1: collections.Counter(), 0: 0}
+    for value in values:
+        if value == 0:
+            expected[0] += rounds
+        else:
+            sign = 1 if value > 0 else -1
+            expected[sign][index_by_definition(abs(value), coarsest)] += rounds
+    checks.ok(f"{name}: scale {coarsest} is the largest that does", coarsest == best_scale(values), best_scale(values))
+    checks.equal(f"{name}: zeros", got[0], expected[0])
+    for sign in (1, -1):
+        checks.equal(f"{name}: buckets of {'positive' if sign > 0 else 'negative'} values",
+                     {i: n for i, n in got[sign].items() if n}, dict(expected[sign]))
+
+
+def best_scale(values):
+    for scale in range(3, -11, -1):
+        width = 0
+        for sign in (1, -1):
+            indices = [index_by_definition(abs(v), scale) for v in values if v * sign > 0]
+            width += max(indices) - min(indices) + 1 if indices else 0
+        if width <= 160:
+            return scale
+    return None
+
+
+VALUES_C = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <probemeter/probemeter.h>
+
+PROBEMETER_HISTOGRAM(e2e_spread, "e2e.spread", "1", "Values as they come")
+PROBEMETER_HISTOGRAM_BOUNDS(e2e_declared, "e2e.declared", "1", "The same", (-1, 0, 0.5, 100))
+
+int main(void)
+{
+	char line[128];
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	puts("ready");
+	while (fgets(line, sizeof(line), stdin)) {
+		if (!strcmp(line, "end\n")) {
+			puts("done");
+			continue;
+		}
+		PROBEMETER_RECORD(e2e_spread, strtod(line, NULL));
+		PROBEMETER_RECORD(e2e_declared, strtod(line, NULL));
+	}
+	return 0;
+}
+"""
+
+
+def build_values(directory):
+    import subprocess
+    from process import ROOT
+    source, path = directory / "values.c", directory / "values"
+    source.write_text(VALUES_C)
+    subprocess.run([os.environ.get("CC", "cc"), "-O2", f"-I{ROOT}/include", source, "-o", path], check=True)
+    return path
+
+
+def main():
+    checks = Checks("temporality")
+    with scratch("temporality") as directory:
+        binary = build_fired(directory)
+        with checks.run("delta"):
+            delta_through_outages(checks, directory, binary)
+        with checks.run("the last export"):
+            last_export_fails(checks, directory, binary)
+        values = build_values(directory)
+        narrow = [1.0, 1.5, 2.0, 2.0000001, 3.0, 4.0, 1000.0, 1024.0, 0.001]
+        wide = [*narrow, 0.0, -1.0, -3.0, -1e-9, 1e-300, 1e300, 2.0**-1022, 7e-200]
+        with checks.run("exponential, cumulative"):
+            exponential(checks, directory, values, wide, "cumulative")
+        with checks.run("exponential, lowmemory"):
+            exponential(checks, directory, values, narrow, "lowmemory")
+    return checks.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
