@@ -7,17 +7,19 @@ at the end. The agent is the one built with sanitizers and with an assertion of 
 VictoriaMetrics drops deltas, so the receiver is our own.
 """
 import collections
+import contextlib
 import math
 import os
+import subprocess
 import sys
 import time
 
 import capture
 import otlp
-from agent import Agent, Fired, build_fired, own_name, wait_totals
+from agent import Agent, Fired, build_fired, clean_environment, own_name
 from capture import Server
 from checks import Checks
-from process import BUILD, Failed, scratch, wait_until
+from process import BUILD, ROOT, Failed, scratch, wait_until
 
 CHECKED = BUILD / "unit" / "probemeter"
 INTERVAL_MS = 300
@@ -42,9 +44,8 @@ class Ledger(Server):
         self.buckets = collections.defaultdict(collections.Counter)
         self.levels = {}
         self.ends = {}
+        self.unanswered = 0  # as the agent says
         self.complaints = []
-        self.taken = 0
-        self.lost = collections.Counter()  # in requests that were read and not acknowledged
 
     def accept(self, request):
         answer = super().accept(request)
@@ -53,21 +54,20 @@ class Ledger(Server):
             self._add(request, done)
         except Exception as error:
             self.complaints.append(f"{type(error).__name__}: {error}")
-        self.taken += done
         return answer
 
     def _add(self, request, done):
         message = request.message()
         self.complaints += otlp.complaints(message)
         for point in otlp.points(message):
+            if done and point.name == "probemeter.agent.points.unanswered":
+                self.unanswered += point.value
             if point.service != self.service:
                 continue
             key = point.name, tuple(sorted(point.labels.items()))
             if point.name == "e2e.level":
                 self.levels[key] = point.value, point.data.aggregation_temporality
-            elif not done:
-                self.lost[point.name] += point.value
-            else:
+            elif done:
                 self._take(key, point)
 
     def _take(self, key, point):
@@ -136,6 +136,7 @@ def delta_through_outages(checks, directory, binary):
         outage("a torn answer", answer(capture.TORN), answer(capture.OK))
         checks.ok("answers were lost, and that was logged",
                   any("may be counted twice" in line for line in agent.lines()), agent.tail())
+        checks.ok("and counted", server.unanswered > 0)
         server.answer = capture.partial_success(3, "three of them")
         service.fire(70)
         checks.equal("a partial success is an acknowledgement", wait_taken(server, service.total), (service.total,) * 3)
@@ -173,10 +174,6 @@ def last_export_fails(checks, directory, binary):
         checks.equal("nothing is made up", server.totals(), (10,) * 3)
 
 
-def exposed_scale(point):
-    return point.point.scale
-
-
 def index_by_definition(value, scale):
     """i with base^i < value <= base^(i+1), by frexp; not at a bound unless that is a power of two."""
     mantissa, exponent = math.frexp(value)
@@ -189,83 +186,79 @@ def index_by_definition(value, scale):
     return octave * 2**scale + math.ceil(within * 2**scale) - 1
 
 
-def exponential(checks, directory, values_binary, values, preference, rounds=3):
-    """Values over many octaves, of both signs and zero: every bucket is what frexp says, at most 160 of them."""
-    name = f"exponential, {preference}"
-    with Server() as server:
-        from agent import clean_environment
-        import subprocess
-        service = own_name(f"exponential-{preference}")
-        with Agent(directory, binary=CHECKED, **settings(
-                server, OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=preference,
-                OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION="base2_exponential_bucket_histogram")) as agent, \
-                subprocess.Popen([values_binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/",
-                                 env=clean_environment(OTEL_SERVICE_NAME=service)) as child:
-            try:
-                checks.equal(f"{name}: the service is up", child.stdout.readline(), "ready\n")
-                agent.wait_attached(child.pid, values_binary)
-                for _ in range(rounds):
-                    child.stdin.write("".join(f"{value.hex()}\n" for value in values))
-                    child.stdin.write("end\n")
-                    child.stdin.flush()
-                    child.stdout.readline()
-                    time.sleep(1.5 * INTERVAL_MS / 1000)
-                want = rounds * len(values)
+@contextlib.contextmanager
+def recorder(binary, service):
+    """A service that records what it is told."""
+    with subprocess.Popen([binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/",
+                          env=clean_environment(OTEL_SERVICE_NAME=service)) as child:
+        try:
+            if child.stdout.readline() != "ready\n":
+                raise Failed(f"{binary} did not start")
+            yield child
+        finally:
+            child.kill()
 
-                def points():
-                    return [p for r in list(server.requests) for p in r.points()
-                            if p.service == service and p.name == "e2e.spread"]
 
-                def seen():
-                    found = points()
-                    return found and (sum(p.value for p in found) if preference != "cumulative" else found[-1].value)
+def record(child, values):
+    child.stdin.write("".join(f"{value.hex()}\n" for value in values) + "end\n")
+    child.stdin.flush()
+    child.stdout.readline()
 
-                try:
-                    wait_until(f"{want} values", lambda: seen() == want, 20.0)
-                except Failed:
-                    pass
-                checks.equal(f"{name}: count", seen(), want)
-                checks.equal(f"{name}: the agent ends", agent.stop(), 0)
-            finally:
-                child.kill()
-        check_buckets(checks, name, points(), values, preference, want, rounds)
+
+def exponential(checks, directory, binary, values, preference, rounds=3):
+    """Values over many octaves, of both signs and zero: every bucket holds what frexp says, and they are at most 160."""
+    name, service = f"exponential, {preference}", own_name(f"exponential-{preference}")
+    want, cumulative = rounds * len(values), preference == "cumulative"
+    variables = {"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": preference,
+                 "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION": "base2_exponential_bucket_histogram"}
+    with Server() as server, Agent(directory, binary=CHECKED, **settings(server, **variables)) as agent, \
+            recorder(binary, service) as child:
+        def points(metric):
+            """What adds up to all: every delta, or the last total."""
+            found = [p for r in list(server.requests) for p in r.points() if p.service == service and p.name == metric]
+            return found[-1:] if cumulative else found
+
+        def complete():
+            return all(sum(p.value for p in points(metric)) == want for metric in ("e2e.spread", "e2e.declared"))
+
+        agent.wait_attached(child.pid, binary)
+        for _ in range(rounds):
+            record(child, values)
+            time.sleep(1.5 * INTERVAL_MS / 1000)
+        with contextlib.suppress(Failed):
+            wait_until(f"{want} values", complete, 20.0)
+        checks.ok(f"{name}: count", complete(), points("e2e.spread"))
+        checks.equal(f"{name}: the agent ends", agent.stop(), 0)
+        check_buckets(checks, name, points("e2e.spread"), values * rounds)
+        check_declared(checks, name, points("e2e.declared"), values * rounds)
         broken = [text for request in server.requests for text in otlp.complaints(request.message())]
         checks.equal(f"{name}: no rule was broken", broken[:5], [])
-        declared = [p for r in server.requests for p in r.points() if p.service == service and p.name == "e2e.declared"]
-        checks.ok(f"{name}: declared bounds stay explicit", declared and all(
-            p.kind == "histogram" and list(p.point.explicit_bounds) == [-1.0, 0.0, 0.5, 100.0] for p in declared))
-        first = [sum(v <= b for v in values) for b in (-1.0, 0.0, 0.5, 100.0)]
-        exact = [b - a for a, b in zip([0, *first], [*first, len(values)])]
-        got = [sum(c) for c in zip(*(list(p.point.bucket_counts) for p in (
-            declared[-1:] if preference == "cumulative" else declared)))]
-        checks.equal(f"{name}: and exact", got, [rounds * n for n in exact])
 
 
-def check_buckets(checks, name, points, values, preference, want, rounds):
-    chosen = points[-1:] if preference == "cumulative" else points
-    got = {1: collections.Counter(), -1: collections.Counter(), 0: 0}
-    coarsest = min(exposed_scale(p) for p in chosen)
-    for point in chosen:
-        at = point.point
-        checks_ok = len(at.positive.bucket_counts) + len(at.negative.bucket_counts) <= 160 and at.scale <= 3
-        if not checks_ok:
-            checks.ok(f"{name}: at most 160 buckets", False, f"scale {at.scale}")
-        got[0] += at.zero_count
+def check_buckets(checks, name, points, values):
+    """The buckets of @points, brought to the coarsest scale among them, are those of @values."""
+    scale = min(p.point.scale for p in points)
+    got = {1: collections.Counter(), -1: collections.Counter()}
+    for at in (p.point for p in points):
         for sign, side in ((1, at.positive), (-1, at.negative)):
             for i, count in enumerate(side.bucket_counts):
-                got[sign][side.offset + i >> at.scale - coarsest] += count
-    expected = {1: collections.Counter(), -1: collections.Counter(), 0: 0}
-    for value in values:
-        if value == 0:
-            expected[0] += rounds
-        else:
-            sign = 1 if value > 0 else -1
-            expected[sign][index_by_definition(abs(value), coarsest)] += rounds
-    checks.ok(f"{name}: scale {coarsest} is the largest that does", coarsest == best_scale(values), best_scale(values))
-    checks.equal(f"{name}: zeros", got[0], expected[0])
-    for sign in (1, -1):
-        checks.equal(f"{name}: buckets of {'positive' if sign > 0 else 'negative'} values",
-                     {i: n for i, n in got[sign].items() if n}, dict(expected[sign]))
+                got[sign][side.offset + i >> at.scale - scale] += count
+    most = max(len(p.point.positive.bucket_counts) + len(p.point.negative.bucket_counts) for p in points)
+    checks.ok(f"{name}: {most} buckets are at most 160", most <= 160)
+    checks.equal(f"{name}: the scale is the largest that does", scale, best_scale(values))
+    checks.equal(f"{name}: zeros", sum(p.point.zero_count for p in points), values.count(0.0))
+    for sign, word in ((1, "positive"), (-1, "negative")):
+        expected = collections.Counter(index_by_definition(abs(v), scale) for v in values if v * sign > 0)
+        checks.equal(f"{name}: buckets of {word} values", {i: n for i, n in got[sign].items() if n}, dict(expected))
+
+
+def check_declared(checks, name, points, values):
+    bounds = [-1.0, 0.0, 0.5, 100.0]
+    checks.ok(f"{name}: declared bounds stay explicit", points and all(
+        p.kind == "histogram" and list(p.point.explicit_bounds) == bounds for p in points))
+    below = [sum(v <= bound for v in values) for bound in bounds] + [len(values)]
+    checks.equal(f"{name}: and exact", [sum(column) for column in zip(*(p.point.bucket_counts for p in points))],
+                 [b - a for a, b in zip([0, *below], below)])
 
 
 def best_scale(values):
@@ -308,8 +301,6 @@ int main(void)
 
 
 def build_values(directory):
-    import subprocess
-    from process import ROOT
     source, path = directory / "values.c", directory / "values"
     source.write_text(VALUES_C)
     subprocess.run([os.environ.get("CC", "cc"), "-O2", f"-I{ROOT}/include", source, "-o", path], check=True)

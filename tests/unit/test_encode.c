@@ -259,7 +259,7 @@ static void encode_check_names_the_broken_rule(void **state)
 		{ .attribute = nameless, .attribute_count = 1 },
 		{ .attribute = torn, .attribute_count = 1 },
 	};
-	static uint64_t huge[] = { UINT64_MAX, 2, 2 };
+	static uint64_t huge[] = { UINT64_MAX, 2, 2 }, many[160] = { 6 };
 	struct metric unnamed = executions, doubled = executions, blank = executions, bad = executions;
 	const struct {
 		size_t at;
@@ -288,6 +288,8 @@ static void encode_check_names_the_broken_rule(void **state)
 		BROKEN(EXPONENTIAL, TIME, "its buckets do not add up to its count", .zero_count = 2),
 		BROKEN(EXPONENTIAL, TIME, "its scale is out of range", .scale = 21),
 		BROKEN(EXPONENTIAL, TIME, "it has a sum though negative values were seen", .has_sum = true),
+		BROKEN(EXPONENTIAL, TIME, "it has more than 160 buckets", .positive = { .bucket_count = 160, .count = many }),
+		BROKEN(EXPONENTIAL, START, "it is a delta over no time", .type = POINT_EXPONENTIAL),
 #undef BROKEN
 	};
 	char want[256], error[256];
@@ -322,6 +324,7 @@ static void encode_check_names_the_broken_rule(void **state)
 		point->zero_count = change->zero_count ? change->zero_count : point->zero_count;
 		point->scale = change->scale ? change->scale : point->scale;
 		point->has_sum = point->has_sum || change->has_sum;
+		point->positive = change->positive.count ? change->positive : point->positive;
 		assert_int_equal(encode_check(&points, error, sizeof(error)), -EINVAL);
 		(void)snprintf(want, sizeof(want), "metric '%s': %s", point->metric->name, rows[i].error);
 		assert_string_equal(error, want);

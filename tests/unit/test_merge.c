@@ -5,6 +5,7 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <time.h>
 
@@ -376,6 +377,32 @@ static void start_is_the_earliest_of_the_samples(void **state)
 	assert_int_equal(FOLD(*state, sample)->point[0].start_unix_ns, 10);
 }
 
+/* After the clock was set back a series must not begin after its own time. */
+static void start_is_not_after_the_time(void **state)
+{
+	struct sample sample[] = {
+		{ .resource = &shop, .metric = &orders, .value = { "", "" }, .start_unix_ns = NOW + 3 },
+		{ .resource = &shop, .metric = &orders, .value = { "a", "" }, .start_unix_ns = NOW - 1 },
+	};
+	const struct points *points = FOLD(*state, sample);
+
+	assert_int_equal(find(points, &shop, &orders, "")->start_unix_ns, NOW);
+	assert_int_equal(find(points, &shop, &orders, "a")->start_unix_ns, NOW - 1);
+}
+
+/* Past the largest double a sum stands still: an infinity is no valid sum. */
+static void sum_past_the_largest_double_is_that(void **state)
+{
+	static const double value[] = { DBL_MAX, 0x1p1023, 1 };
+	struct cell cell[COUNT(value)];
+	struct sample sample[] = { { .resource = &shop, .metric = &latency, .value = { "eu" }, .cell = cell,
+				     .cell_count = COUNT(value) } };
+
+	cells_of(&latency, value, COUNT(value), cell);
+	assert_true(FOLD(*state, sample)->point[0].sum == DBL_MAX);
+	assert_true(((struct fold *)*state)->points.point[0].has_sum);
+}
+
 /* points.h promises exporters: a resource's points adjacent, in it a scope's, in it a metric's, in it no label set
  * twice; and the order within a resource does not depend on the order of the samples. */
 static void points_come_grouped_and_in_one_order(void **state)
@@ -503,6 +530,8 @@ int main(void)
 		TEST(histogram_with_negative_values_has_no_sum),
 		TEST(counter_saturates_at_the_largest_integer),
 		TEST(start_is_the_earliest_of_the_samples),
+		TEST(start_is_not_after_the_time),
+		TEST(sum_past_the_largest_double_is_that),
 		TEST(points_come_grouped_and_in_one_order),
 		TEST(no_samples_make_no_points),
 		TEST(memory_shortage_leaves_the_result_alone),
