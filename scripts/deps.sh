@@ -47,6 +47,9 @@ service | sqlite3               | looks into the sample service'"'"'s tables by 
 test    | ca-certificates       | package mirrors reached over https
 test    | debian-archive-keyring | verifies the receivers that scripts/tools.sh downloads
 test    | python3-protobuf      | decodes OTLP strictly, independent of protobuf-c
+test    | python3-grpcio        | a gRPC server that is not ours: statuses, TLS, mutual TLS
+test    | npm / nodejs          | brings and runs the mock OTLP server that decodes gRPC
+test    | openssl               | makes the certificates of the TLS tests
 test    | gdb                   | backtraces from inside a probe
 test    | linux-perf            | perf --call-graph dwarf from inside a probe
 test    | libcap2-bin           | setpriv'"'"'s companion: capsh, getpcaps in the non-root checks
