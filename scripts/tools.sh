@@ -13,10 +13,12 @@
 # The system stays as it is: no package is installed, no apt source is added, no daemon starts, and root is not
 # needed. Some of these packages exist in a newer suite than the machine's only, so apt runs with a state directory
 # of its own that lists those suites. The mirror is the one this machine's own apt sources name for Debian; what it
-# serves is verified with Debian's archive keyring.
+# serves is verified with Debian's archive keyring. What Debian does not have at all comes from npm's registry, in the
+# version named here, without running any script of the package.
 #
 # Result: build/tools/PACKAGE/ (the unpacked packages), build/tools/bin/ (links to the programs), build/tools/linux-SUITE/
-# (a kernel image), build/tools/python/ (the official OTLP messages as python modules, made by protoc).
+# (a kernel image), build/tools/python/ (the official OTLP messages as python modules, made by protoc), build/tools/npm/
+# (node modules).
 set -euo pipefail
 
 # group | package | suite | version at least | files that must be in it | why
@@ -31,6 +33,10 @@ kernels | linux-image-cloud-amd64 | bookworm-backports | 6.12 | vmlinuz         
 kernels | linux-image-cloud-amd64 | bullseye         | 5.10  | vmlinuz                                  | too old: must be refused
 bench | opentelemetry-cpp     | bookworm-backports | 1.19  | usr/lib                                  | the SDK for C++, to compare with
 bench | opentelemetry-cpp-dev | bookworm-backports | 1.19  | usr/include/opentelemetry/sdk/metrics    | its headers
+'
+# package | version | why
+NPM='
+@elastic/mockotlpserver | 0.10.0 | takes OTLP over gRPC and decodes it with the official schema
 '
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
@@ -69,6 +75,17 @@ missing() {
 		# shellcheck disable=SC2086
 		complete "$tools/$(place "$package" "$suite")" $files || printf '%s|%s|%s|%s|%s\n' "$package" "$suite" "$version" "$files" "$why"
 	done < <(rows)
+}
+
+# npm_missing - package@version of what is not there in that version
+npm_missing() {
+	local package version why
+	while IFS='|' read -r package version why; do
+		package=${package// /} version=${version// /}
+		[[ -z $package ]] ||
+			grep -qs "\"version\": \"$version\"" "$tools/npm/node_modules/$package/package.json" ||
+			printf '%s@%s\n' "$package" "$version"
+	done <<<"$NPM"
 }
 
 # mirrors - each address that this machine's apt sources name for its own release, whatever format they are in
@@ -152,13 +169,16 @@ bench|kernels) group=$1 ;;
 			printf '%-22s %-19s >= %-6s %s\n' "$package" "$suite" "$version" "$why"
 		done
 	done
+	while IFS='|' read -r package version why; do
+		[[ -z $package ]] || printf '%-22s %-19s =  %-6s %s\n' "${package// /}" npm "${version// /}" "${why# }"
+	done <<<"$NPM"
 	exit 0 ;;
--h|--help) sed -n '4,19s/^# \{0,1\}//p' "$0"; exit 0 ;;
+-h|--help) sed -n '4,21s/^# \{0,1\}//p' "$0"; exit 0 ;;
 *) printf "tools: expected bench, kernels, --list or no argument, not '%s'\n" "$1" >&2; exit 2 ;;
 esac
 
 modules=$tools/python/opentelemetry/proto/collector/metrics/v1/metrics_service_pb2.py
-[[ -n $(missing) || ($group == test && ! -e $modules) ]] || exit 0
+[[ -n $(missing) || ($group == test && (! -e $modules || -n $(npm_missing))) ]] || exit 0
 
 for program in apt-get dpkg-deb flock; do
 	command -v $program >/dev/null || die "needs Debian's $program. Remedy: put what 'scripts/tools.sh --list' names into $tools by hand"
@@ -207,6 +227,20 @@ while IFS='|' read -r package suite version files why; do
 done < <(rows)
 
 [[ $group == test ]] || exit 0
+
+todo=$(npm_missing)
+if [[ -n $todo ]]; then
+	command -v npm >/dev/null || die "npm is missing. Remedy: scripts/deps.sh test"
+	say "bringing $(xargs <<<"$todo") from npm"
+	log=$(mktemp)
+	# shellcheck disable=SC2086
+	npm install --prefix "$tools/npm" --no-audit --no-fund --no-save --ignore-scripts --omit=dev $todo >"$log" 2>&1 || {
+		tail -5 "$log" | sed 's/^/       /' >&2
+		rm -f "$log"
+		die "npm could not bring $(xargs <<<"$todo"). Remedy: see that 'npm view ${todo%%$'\n'*} version' works, run this again"
+	}
+	rm -f "$log"
+fi
 
 command -v protoc >/dev/null || die "protoc is missing. Remedy: scripts/deps.sh build"
 rm -rf "$tools/.python"
