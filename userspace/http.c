@@ -5,6 +5,10 @@
  * Consumes bytes and a time limit, produces an answer. What an answer means for OTLP, and whether to try again, is
  * ship's. The multi interface is used for one transfer, because it lets poll() watch the descriptor that ends the
  * agent together with curl's own; it keeps the connection open from post to post.
+ *
+ * gRPC is HTTP/2: by ALPN under TLS, by prior knowledge without. Its status comes in trailers, which curl hands to the
+ * header callback like headers. Without TLS each call has a connection of its own: with libcurl 7.88 the second request
+ * on a connection fails for good. Through a proxy it is a tunnel, because proxies forward HTTP/1.
  */
 #include "http.h"
 
@@ -18,13 +22,21 @@
 #include <strings.h>
 #include <time.h>
 
+#include "certs.h"
 #include "options.h"
 #include <probemeter/version.h>
+
+#define HTTP_FIELDS_MAX 16384
+#define GRPC_TIMEOUT_MAX 99999999 /* 8 digits */
 
 struct http {
 	CURL *easy;
 	CURLM *multi;
 	struct curl_slist *headers;
+	bool grpc, tls;
+	struct certs certs;
+	char fields[HTTP_FIELDS_MAX];
+	size_t fields_size;
 	uint8_t *body;
 	size_t size;
 	bool too_big;
@@ -53,9 +65,8 @@ static const struct http_failure {
 	{ .code = CURLE_WEIRD_SERVER_REPLY, .err = -EPROTO },
 	{ .code = CURLE_PEER_FAILED_VERIFICATION, .err = -EIO,
 	  .remedy = "; OTEL_EXPORTER_OTLP_CERTIFICATE can name the authority that signed it" },
-	{ .code = CURLE_SSL_CACERT_BADFILE, .err = -EIO, .remedy = "; check OTEL_EXPORTER_OTLP_CERTIFICATE" },
-	{ .code = CURLE_SSL_CERTPROBLEM, .err = -EIO,
-	  .remedy = "; check OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and _CLIENT_KEY" },
+	{ .code = CURLE_SSL_CACERT_BADFILE, .err = -EIO },
+	{ .code = CURLE_SSL_CERTPROBLEM, .err = -EIO },
 	{ .code = CURLE_OUT_OF_MEMORY, .err = -ENOMEM },
 };
 
@@ -77,6 +88,28 @@ static size_t http_take(char *data, size_t one, size_t bytes, void *context)
 	return bytes;
 }
 
+/* Status lines, headers, trailers: what belongs to gRPC is kept, of the last answer; what does not fit is left out. */
+static size_t http_field(char *data, size_t one, size_t bytes, void *context)
+{
+	static const char prefix[] = "grpc-";
+	struct http *http = context;
+	size_t length = bytes;
+
+	(void)one;
+	if (bytes > 5 && !strncmp(data, "HTTP/", 5))
+		http->fields_size = 0;
+	while (length && (data[length - 1] == '\r' || data[length - 1] == '\n'))
+		length--;
+	if (length > strlen(prefix) && !strncasecmp(data, prefix, strlen(prefix)) && !memchr(data, '\n', length) &&
+	    !memchr(data, '\0', length) && length + 2 <= sizeof(http->fields) - http->fields_size) {
+		memcpy(http->fields + http->fields_size, data, length);
+		http->fields[http->fields_size + length] = '\n';
+		http->fields_size += length + 1;
+	}
+	http->fields[http->fields_size] = '\0';
+	return bytes;
+}
+
 static int headers_add(struct http *http, const char *key, const char *value)
 {
 	size_t bytes = strlen(key) + strlen(value) + sizeof(": ");
@@ -95,15 +128,40 @@ static int headers_add(struct http *http, const char *key, const char *value)
 	return 0;
 }
 
-static int http_headers(struct http *http, const struct options *options)
+/* The protocol's own headers, each with the header to name the compression. */
+static const struct http_protocol {
+	const char *type, *encoding;
+	struct {
+		const char *key, *value;
+	} more[2];
+} http_protocols[] = {
+	[PROTOCOL_HTTP_PROTOBUF] = { .type = "application/x-protobuf", .encoding = "Content-Encoding" },
+	[PROTOCOL_GRPC] = { .type = "application/grpc", .encoding = "grpc-encoding",
+			    .more = { { "te", "trailers" }, { "grpc-accept-encoding", "identity" } } },
+};
+
+/* What a user's header must not say otherwise. */
+static bool is_ours(const struct http *http, const char *key)
 {
 	static const char *const ours[] = { "Content-Type", "Content-Encoding", "Content-Length", "Transfer-Encoding" };
+
+	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+		if (!strcasecmp(key, ours[i]))
+			return true;
+	return http->grpc && (!strcasecmp(key, "te") || !strncasecmp(key, "grpc-", 5));
+}
+
+static int http_headers(struct http *http, const struct options *options)
+{
+	const struct http_protocol *protocol = &http_protocols[options->protocol];
 	struct curl_slist *longer;
 	int err;
 
-	err = headers_add(http, "Content-Type", "application/x-protobuf");
+	err = headers_add(http, "Content-Type", protocol->type);
 	if (!err && options->compression == COMPRESSION_GZIP)
-		err = headers_add(http, "Content-Encoding", "gzip");
+		err = headers_add(http, protocol->encoding, "gzip");
+	for (size_t i = 0; !err && i < 2 && protocol->more[i].key; i++)
+		err = headers_add(http, protocol->more[i].key, protocol->more[i].value);
 	if (err)
 		return err;
 	/* No round trip to ask whether a large body is welcome. */
@@ -113,11 +171,8 @@ static int http_headers(struct http *http, const struct options *options)
 	http->headers = longer;
 	for (size_t i = 0; i < options->headers.count && !err; i++) {
 		const struct attribute *pair = &options->headers.pair[i];
-		bool mine = false;
 
-		for (size_t j = 0; j < sizeof(ours) / sizeof(ours[0]); j++)
-			mine = mine || !strcasecmp(pair->key, ours[j]);
-		if (!mine)
+		if (!is_ours(http, pair->key))
 			err = headers_add(http, pair->key, pair->value);
 	}
 	return err;
@@ -136,6 +191,35 @@ static void set_pointer(struct http *http, CURLoption option, const void *value,
 		*code = curl_easy_setopt(http->easy, option, value);
 }
 
+/* Only what the user named is trusted then, not the host's authorities beside it. */
+static void http_setup_tls(struct http *http, CURLcode *code)
+{
+	const struct certs_file *file = http->certs.file;
+
+	set_number(http, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2, code);
+	set_number(http, CURLOPT_SSL_VERIFYPEER, 1, code);
+	set_number(http, CURLOPT_SSL_VERIFYHOST, 2, code);
+	set_pointer(http, CURLOPT_CAINFO, file[CERTS_AUTHORITY].path, code);
+	if (!*code && file[CERTS_AUTHORITY].path)
+		*code = curl_easy_setopt(http->easy, CURLOPT_CAPATH, NULL);
+	set_pointer(http, CURLOPT_SSLCERT, file[CERTS_CLIENT].path, code);
+	set_pointer(http, CURLOPT_SSLKEY, file[CERTS_KEY].path, code);
+	/* An encrypted key is an error; without this OpenSSL would ask for its password on the terminal, and wait. */
+	set_pointer(http, CURLOPT_KEYPASSWD, "", code);
+}
+
+static void http_setup_grpc(struct http *http, CURLcode *code)
+{
+	set_number(http, CURLOPT_HTTP_VERSION, http->tls ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE,
+		   code);
+	set_number(http, CURLOPT_FORBID_REUSE, !http->tls, code);
+	set_number(http, CURLOPT_HTTPPROXYTUNNEL, 1, code);
+	set_number(http, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1, code);
+	set_pointer(http, CURLOPT_HEADERDATA, http, code);
+	if (!*code)
+		*code = curl_easy_setopt(http->easy, CURLOPT_HEADERFUNCTION, http_field);
+}
+
 static int http_setup(struct http *http, const struct options *options)
 {
 	CURLcode code = CURLE_OK;
@@ -148,10 +232,13 @@ static int http_setup(struct http *http, const struct options *options)
 	set_pointer(http, CURLOPT_HTTPHEADER, http->headers, &code);
 	set_pointer(http, CURLOPT_USERAGENT,
 		    "probemeter/" PROBEMETER_VERSION " OTel-OTLP-Exporter-C/" PROBEMETER_VERSION, &code);
-	set_pointer(http, CURLOPT_ACCEPT_ENCODING, "gzip", &code);
-	set_pointer(http, CURLOPT_CAINFO, options->certificate, &code);
-	set_pointer(http, CURLOPT_SSLCERT, options->client_certificate, &code);
-	set_pointer(http, CURLOPT_SSLKEY, options->client_key, &code);
+	set_pointer(http, CURLOPT_ACCEPT_ENCODING, http->grpc ? NULL : "gzip", &code);
+	set_pointer(http, CURLOPT_UNIX_SOCKET_PATH, options->socket, &code);
+	set_pointer(http, CURLOPT_NOPROXY, options->socket ? "*" : NULL, &code);
+	if (http->tls)
+		http_setup_tls(http, &code);
+	if (http->grpc)
+		http_setup_grpc(http, &code);
 	set_pointer(http, CURLOPT_ERRORBUFFER, http->error, &code);
 	set_pointer(http, CURLOPT_WRITEDATA, http, &code);
 	if (!code)
@@ -178,6 +265,10 @@ struct http *http_new(const struct options *options)
 	http->easy = curl_easy_init();
 	http->multi = curl_multi_init();
 	if (!http->easy || !http->multi)
+		goto out;
+	http->grpc = options->protocol == PROTOCOL_GRPC;
+	http->tls = !strncasecmp(options->url, "https:", 6);
+	if (http->tls && certs_init(&http->certs, options))
 		goto out;
 	err = http_headers(http, options);
 	if (err)
@@ -234,14 +325,16 @@ static int http_drive(struct http *http, const struct http_limit *limit, CURLcod
 	return 0;
 }
 
-static void answer_read(struct http *http, struct http_answer *answer)
+static void answer_read(struct http *http, size_t sent, struct http_answer *answer)
 {
 	const char *type = NULL, *location = NULL;
-	curl_off_t retry_after = 0;
+	curl_off_t retry_after = 0, uploaded = 0;
 
 	(void)curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE, &answer->status);
 	(void)curl_easy_getinfo(http->easy, CURLINFO_CONTENT_TYPE, &type);
 	(void)curl_easy_getinfo(http->easy, CURLINFO_REDIRECT_URL, &location);
+	(void)curl_easy_getinfo(http->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
+	answer->sent = uploaded >= (curl_off_t)sent;
 	/* Seconds or a date; curl knows both and gives seconds from now. */
 	(void)curl_easy_getinfo(http->easy, CURLINFO_RETRY_AFTER, &retry_after);
 	if (retry_after > 0)
@@ -252,8 +345,23 @@ static void answer_read(struct http *http, struct http_answer *answer)
 		*c = (char)tolower((unsigned char)*c);
 	if (location)
 		(void)snprintf(answer->location, sizeof(answer->location), "%s", location);
+	answer->fields = http->fields;
 	answer->body = http->body;
 	answer->size = http->size;
+}
+
+/* Which file it was, as the user called it. */
+static void name_files(const struct http *http, CURLcode code, char *out, size_t out_size)
+{
+	const struct certs_file *file = http->certs.file;
+	size_t used = strlen(out);
+
+	for (size_t i = 0; i < CERTS_ROLES && used < out_size; i++) {
+		if (!file[i].path || (code == CURLE_SSL_CACERT_BADFILE) != (i == CERTS_AUTHORITY))
+			continue;
+		(void)snprintf(out + used, out_size - used, "; check %s, '%s'", file[i].variable, file[i].path);
+		used = strlen(out);
+	}
 }
 
 /* From curl's code to ours. A status that came counts more than how the connection ended. */
@@ -282,6 +390,76 @@ static int http_judge(struct http *http, CURLcode code, struct http_answer *answ
 		words = "the answer is larger than 4 MiB";
 	}
 	(void)snprintf(answer->problem, sizeof(answer->problem), "%s%s", words, remedy);
+	/* In TLS 1.3 a server refuses a client's certificate when the request is already on its way. */
+	if (http->tls && code == CURLE_RECV_ERROR && strstr(words, " alert ")) {
+		answer->sent = false;
+		err = -EIO;
+		code = CURLE_SSL_CERTPROBLEM;
+	}
+	if (code == CURLE_SSL_CACERT_BADFILE || code == CURLE_SSL_CERTPROBLEM)
+		name_files(http, code, answer->problem, sizeof(answer->problem));
+	return err;
+}
+
+/* The code of RST_STREAM, which curl has only in its words: "... was not closed cleanly: CANCEL (err 8)". */
+static int reset_code(const struct http *http, CURLcode code)
+{
+	const char *number = code == CURLE_HTTP2_STREAM ? strstr(http->error, "(err ") : NULL;
+
+	return number ? (int)strtoul(number + strlen("(err "), NULL, 10) & 0xffff : -1;
+}
+
+/* Everything anew: curl keeps certificates, authorities and TLS sessions with the connection. */
+static int http_renew(struct http *http)
+{
+	CURL *easy = curl_easy_duphandle(http->easy);
+	CURLM *multi = curl_multi_init();
+
+	if (!easy || !multi) {
+		curl_easy_cleanup(easy);
+		if (multi)
+			(void)curl_multi_cleanup(multi);
+		return -ENOMEM;
+	}
+	curl_easy_cleanup(http->easy);
+	(void)curl_multi_cleanup(http->multi);
+	http->easy = easy;
+	http->multi = multi;
+	return 0;
+}
+
+static int http_certs(struct http *http, struct http_answer *answer)
+{
+	bool changed;
+
+	if (!http->tls)
+		return 0;
+	if (certs_look(&http->certs, &changed, answer->problem, sizeof(answer->problem)))
+		return -EIO;
+	return changed ? http_renew(http) : 0;
+}
+
+static int http_transfer(struct http *http, const uint8_t *body, size_t size, const struct http_limit *limit,
+			 CURLcode *ret_code)
+{
+	char line[64];
+	struct curl_slist timeout = { .data = line, .next = http->headers };
+	CURLcode code = CURLE_OK;
+	int err = -EIO;
+
+	(void)snprintf(line, sizeof(line), "grpc-timeout: %llum", (unsigned long long)(
+		       limit->timeout_ms < GRPC_TIMEOUT_MAX ? limit->timeout_ms : GRPC_TIMEOUT_MAX));
+	set_pointer(http, CURLOPT_HTTPHEADER, http->grpc ? &timeout : http->headers, &code);
+	set_pointer(http, CURLOPT_POSTFIELDS, body, &code);
+	if (!code)
+		code = curl_easy_setopt(http->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size);
+	set_number(http, CURLOPT_TIMEOUT_MS, (long)limit->timeout_ms, &code);
+	if (!code && !curl_multi_add_handle(http->multi, http->easy)) {
+		err = http_drive(http, limit, ret_code);
+		(void)curl_multi_remove_handle(http->multi, http->easy);
+	}
+	/* Not the one on the stack of this function. */
+	(void)curl_easy_setopt(http->easy, CURLOPT_HTTPHEADER, http->headers);
 	return err;
 }
 
@@ -291,26 +469,26 @@ int http_post(struct http *http, const uint8_t *body, size_t size, const struct 
 	CURLcode code = CURLE_OK;
 	int err;
 
-	*ret = (struct http_answer){ 0 };
+	*ret = (struct http_answer){ .reset = -1 };
 	free(http->body);
 	http->body = NULL;
 	http->size = 0;
 	http->too_big = false;
 	*http->error = '\0';
-	set_pointer(http, CURLOPT_POSTFIELDS, body, &code);
-	if (!code)
-		code = curl_easy_setopt(http->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size);
-	set_number(http, CURLOPT_TIMEOUT_MS, (long)limit->timeout_ms, &code);
-	if (code || curl_multi_add_handle(http->multi, http->easy))
-		return -EIO;
-	err = http_drive(http, limit, &code);
-	answer_read(http, ret);
+	*http->fields = '\0';
+	http->fields_size = 0;
+	ret->fields = http->fields;
+	err = http_certs(http, ret);
+	if (err)
+		return err;
+	err = http_transfer(http, body, size, limit, &code);
+	answer_read(http, size, ret);
+	ret->reset = reset_code(http, code);
 	if (err)
 		(void)snprintf(ret->problem, sizeof(ret->problem), "%s",
 			       err == -ECANCELED ? "stopped" : err == -ETIMEDOUT ? "timed out" : "curl failed");
 	else
 		err = http_judge(http, code, ret);
-	(void)curl_multi_remove_handle(http->multi, http->easy);
 	return err;
 }
 
@@ -322,6 +500,7 @@ void http_free(struct http *http)
 	if (http->multi)
 		(void)curl_multi_cleanup(http->multi);
 	curl_slist_free_all(http->headers);
+	certs_free(&http->certs);
 	free(http->body);
 	free(http);
 	curl_global_cleanup();

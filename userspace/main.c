@@ -39,6 +39,8 @@ int main(int argc, char **argv)
 	log_set_level(options.log_level);
 	for (i = 0; i < options.warning_count; i++)
 		log_message(LOG_WARN, "%s", options.warning[i]);
+	if (options.note)
+		log_message(LOG_INFO, "%s", options.note);
 	if (options.version) {
 		printf("probemeter %s\n", PROBEMETER_VERSION);
 		code = 0;

@@ -12,9 +12,11 @@
 #include <string.h>
 
 #include "arena.h"
+#include "endpoint.h"
 #include "options_table.h"
 #include "options_value.h"
 
+#define GRPC_PORT 4317
 #define COMMAND_NAMES "run, check, probes, top, snapshot or stop"
 
 static int options_defaults(struct options *options)
@@ -32,29 +34,34 @@ static int options_defaults(struct options *options)
 	return 0;
 }
 
+/* One option from the first of its variables, beginning with number @first, that is set and right. */
+static int option_environment(struct options *options, enum option_key key, size_t first,
+			      char *(*get)(const char *name))
+{
+	const struct option_row *row = &option_rows[key];
+	struct option_value value = { .options = options };
+	int err = 0;
+
+	for (size_t i = first; !err && i < OPTION_VARIABLES && row->variable[i]; i++) {
+		const char *text = options->source[key] ? NULL : get(row->variable[i]);
+
+		if (!text || !text[strspn(text, " \t\r\n")])
+			continue;
+		err = option_value_set(&value, key, row->variable[i], text, false);
+		if (err == -EINVAL)
+			err = options_warn(options, "%s: %s; ignored", row->variable[i], value.why);
+	}
+	return err;
+}
+
 static int options_environment(struct options *options, char *(*get)(const char *name))
 {
-	struct option_value value = { .options = options };
-	int err;
+	int err = 0;
 
-	for (enum option_key key = 0; key < OPTION_COUNT; key++) {
-		const struct option_row *row = &option_rows[key];
-
-		if (!(row->commands & (1u << options->command)))
-			continue;
-		for (size_t i = 0; i < OPTION_VARIABLES && row->variable[i]; i++) {
-			const char *text = options->source[key] ? NULL : get(row->variable[i]);
-
-			if (!text || !text[strspn(text, " \t\r\n")])
-				continue;
-			err = option_value_set(&value, key, row->variable[i], text, false);
-			if (err == -EINVAL)
-				err = options_warn(options, "%s: %s; ignored", row->variable[i], value.why);
-			if (err)
-				return err;
-		}
-	}
-	return 0;
+	for (enum option_key key = 0; !err && key < OPTION_COUNT; key++)
+		if (option_rows[key].commands & (1u << options->command))
+			err = option_environment(options, key, 0, get);
+	return err;
 }
 
 /* What the command line says, before it is known whether all of it fits the command. */
@@ -189,44 +196,71 @@ static int options_flags(struct options *options, const struct command_line *lin
 	return 0;
 }
 
-/* scheme://host:port/path */
-static const char *url_public(struct arena *arena, const char *url)
-{
-	const char *host = strstr(url, "://") + 3, *scheme_end = host, *end = host + strcspn(host, "/?#");
-
-	for (const char *c = host; c < end; c++)
-		if (*c == '@')
-			host = c + 1;
-	return arena_printf(arena, "%.*s%.*s", (int)(scheme_end - url), url, (int)strcspn(host, "?#"), host);
-}
-
 /* A base gets v1/metrics behind its path; the signal's own variable is taken as it is. */
-static int options_url(struct options *options)
+static int options_url(struct options *options, const struct endpoint *endpoint)
 {
 	const char *own = option_rows[OPTION_ENDPOINT].variable[0], *source = options->source[OPTION_ENDPOINT];
-	size_t base;
+	bool whole = source && !strcmp(source, own);
+	struct endpoint_url url;
+	int err;
 
-	if (!options->endpoint)
-		return 0;
-	base = strcspn(options->endpoint, "?#");
-	if (source && !strcmp(source, own))
-		options->url = options->endpoint;
+	if (options->protocol == PROTOCOL_GRPC)
+		err = endpoint_url_grpc(endpoint, options->insecure, options->arena, &url);
 	else
-		options->url = arena_printf(options->arena, "%.*s%sv1/metrics%s", (int)base, options->endpoint,
-					    options->endpoint[base - 1] == '/' ? "" : "/", options->endpoint + base);
-	if (!options->url)
-		return -ENOMEM;
-	options->where = url_public(options->arena, options->url);
-	return options->where ? 0 : -ENOMEM;
+		err = endpoint_url(endpoint, whole ? NULL : ENDPOINT_HTTP_PATH, options->arena, &url);
+	if (err)
+		return err;
+	options->url = url.url;
+	options->where = url.where;
+	options->socket = url.socket;
+	if (options->protocol == PROTOCOL_GRPC && endpoint->kind == ENDPOINT_URL && *endpoint->path &&
+	    strcmp(endpoint->path, "/"))
+		err = options_warn(options, "%s: gRPC has a path of its own; the one in the URL is not used", source);
+	return err;
 }
 
-static bool url_port_is(const char *url, const char *port)
+/* A collector at gRPC's usual port is spoken to in gRPC, if nobody said otherwise. */
+static int options_protocol(struct options *options, const struct endpoint *endpoint)
 {
-	const char *host = strstr(url, "://") + 3, *end = host + strcspn(host, "/?#");
-	size_t length = strlen(port);
+	if (options->source[OPTION_PROTOCOL] || endpoint->port != GRPC_PORT)
+		return 0;
+	options->protocol = PROTOCOL_GRPC;
+	options->note = arena_printf(options->arena, "%s: %u is the port of gRPC, so gRPC is spoken; "
+				     "OTEL_EXPORTER_OTLP_PROTOCOL or --protocol can choose http/protobuf",
+				     options->source[OPTION_ENDPOINT], endpoint->port);
+	return options->note ? 0 : -ENOMEM;
+}
 
-	return (size_t)(end - host) > length && end[-1 - (ptrdiff_t)length] == ':' &&
-	       !strncmp(end - length, port, length);
+/* Protocol and endpoint together: a target without a scheme is gRPC's alone. */
+static int options_endpoint(struct options *options, char *(*get)(const char *name), char *error, size_t error_size)
+{
+	static const char expected[] = "expected a URL such as http://localhost:4318; one without http:// is for "
+				       "protocol grpc";
+	const struct option_row *row = &option_rows[OPTION_ENDPOINT];
+	struct endpoint endpoint;
+	int err = 0;
+
+	while (!err && options->endpoint) {
+		const char *source = options->source[OPTION_ENDPOINT];
+		size_t next = 0;
+
+		err = endpoint_parse(options->endpoint, &endpoint);
+		if (!err)
+			err = options_protocol(options, &endpoint);
+		if (!err && (endpoint.kind != ENDPOINT_TARGET || options->protocol == PROTOCOL_GRPC))
+			return options_url(options, &endpoint);
+		if (err)
+			break;
+		if (!strncmp(source, "--", 2))
+			return fail(error, error_size, "%s: %s", source, expected);
+		while (next < OPTION_VARIABLES && row->variable[next++] != source)
+			;
+		options->endpoint = options->source[OPTION_ENDPOINT] = NULL;
+		err = options_warn(options, "%s: %s; ignored", source, expected);
+		if (!err)
+			err = option_environment(options, OPTION_ENDPOINT, next, get);
+	}
+	return err;
 }
 
 /* Settings that are right one by one and do not make sense together. */
@@ -240,10 +274,11 @@ static int options_judge(struct options *options)
 				   options->source[OPTION_EXPORTERS]);
 	if (!err && options->exporters & EXPORTER_OTLP && !options->url && options_exporters(options))
 		err = options_warn(options, "OTEL_EXPORTER_OTLP_ENDPOINT is not set; exporter otlp sends nothing");
-	if (!err && options->endpoint && url_port_is(options->endpoint, "4317"))
-		err = options_warn(options, "%s: port 4317 is usually gRPC, which this build does not have; "
-				   "http/protobuf is sent there, whose usual port is 4318",
-				   options->source[OPTION_ENDPOINT]);
+	if (!err && options->client_key && !options->client_certificate)
+		err = options_warn(options, "%s: a key without OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE is not used",
+				   options->source[OPTION_CLIENT_KEY]);
+	if (options_noop_reason(options))
+		options->note = NULL;
 	return err;
 }
 
@@ -279,7 +314,7 @@ int options_parse(int argc, char *const *argv, char *(*get)(const char *name), s
 	err = options_environment(&options, get);
 	if (err)
 		goto out;
-	err = options_url(&options);
+	err = options_endpoint(&options, get, error, error_size);
 	if (err)
 		goto out;
 	err = options_judge(&options);

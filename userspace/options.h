@@ -43,6 +43,7 @@ enum option_key {
 	OPTION_EXPORTERS,
 	OPTION_ENDPOINT,
 	OPTION_PROTOCOL,
+	OPTION_INSECURE,
 	OPTION_HEADERS,
 	OPTION_TIMEOUT,
 	OPTION_COMPRESSION,
@@ -83,7 +84,9 @@ struct options {
 	const char *endpoint; /* as given, or NULL */
 	const char *url; /* where to POST, made from @endpoint; NULL without one. May hold a password: do not log it */
 	const char *where; /* @url as messages may show it: without user, password and query */
+	const char *socket; /* Unix socket to connect to in place of the host of @url, or NULL */
 	unsigned protocol; /* enum protocol; only what this build has */
+	bool insecure; /* no TLS to an endpoint that has no scheme to say so; already in @url */
 	struct pairs headers;
 	unsigned timeout_ms; /* of one request; 0: none */
 	unsigned compression; /* enum compression */
@@ -111,6 +114,7 @@ struct options {
 	/* What was wrong in the environment, one line each, for the caller to log. */
 	char **warning;
 	size_t warning_count;
+	const char *note; /* what was chosen for the user, one line for the caller to log; or NULL */
 
 	struct arena *arena;
 };

@@ -37,7 +37,7 @@ static const struct option_choice exporters[] = {
 static const struct option_choice protocols[] = {
 	{ .name = "http/protobuf", .value = PROTOCOL_HTTP_PROTOBUF },
 	{ .name = "http/json", .value = PROTOCOL_HTTP_JSON, .missing = "http/protobuf is used" },
-	{ .name = "grpc", .value = PROTOCOL_GRPC, .missing = "http/protobuf is used" },
+	{ .name = "grpc", .value = PROTOCOL_GRPC },
 	{ .name = NULL },
 };
 
@@ -96,13 +96,18 @@ const struct option_row option_rows[OPTION_COUNT] = {
 	},
 	[OPTION_ENDPOINT] = {
 		.flag = "endpoint", .argument = "URL", .variable = OTLP("ENDPOINT"),
-		.type = OPTION_TYPE_URL, FIELD(endpoint), .commands = EXPORTS,
-		.help = "collector, such as http://localhost:4318 (_METRICS_: with its whole path)",
+		.type = OPTION_TYPE_ENDPOINT, FIELD(endpoint), .commands = EXPORTS,
+		.help = "collector: http://localhost:4318, unix:/socket (_METRICS_: whole path)",
 	},
 	[OPTION_PROTOCOL] = {
 		.flag = "protocol", .argument = "NAME", .variable = OTLP("PROTOCOL"), .initial = "http/protobuf",
 		.type = OPTION_TYPE_CHOICE, FIELD(protocol), .choice = protocols, .commands = EXPORTS,
-		.help = "how the collector is spoken to",
+		.help = "how the collector is spoken to; where this is not set, grpc at port 4317",
+	},
+	[OPTION_INSECURE] = {
+		.variable = OTLP("INSECURE"), .initial = "false",
+		.type = OPTION_TYPE_BOOLEAN, FIELD(insecure), .commands = EXPORTS,
+		.help = "true: no TLS to a gRPC endpoint without scheme, such as localhost:4317",
 	},
 	[OPTION_HEADERS] = {
 		.flag = "headers", .argument = "PAIRS", .variable = OTLP("HEADERS"),

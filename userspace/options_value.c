@@ -15,6 +15,7 @@
 #include <strings.h>
 
 #include "arena.h"
+#include "endpoint.h"
 #include "options_table.h"
 #include "pairs.h"
 #include "utf8.h"
@@ -117,18 +118,14 @@ static int parse_text(struct option_value *value)
 	return 0;
 }
 
-static int parse_url(struct option_value *value)
+static int parse_endpoint(struct option_value *value)
 {
-	const char *text = value->text;
-	size_t scheme = !strncasecmp(text, "http://", 7) ? 7 : !strncasecmp(text, "https://", 8) ? 8 : 0;
-	bool plain = scheme && text[scheme] && !strchr("/:?#", text[scheme]);
+	struct endpoint endpoint;
 
-	for (const char *c = text; *c; c++)
-		plain = plain && (unsigned char)*c > ' ' && *c != 0x7f;
 	/* A URL may carry a password; only its shape is spoken of. */
-	if (!plain)
-		return value_expected(value, "expected a URL such as http://localhost:4318");
-	*(const char **)value_field(value) = text;
+	if (endpoint_parse(value->text, &endpoint))
+		return value_expected(value, "expected a URL such as http://localhost:4318, with a port up to 65535");
+	*(const char **)value_field(value) = value->text;
 	return 0;
 }
 
@@ -225,7 +222,7 @@ static int parse_headers(struct option_value *value)
 static int (*const parsers[])(struct option_value *) = {
 	[OPTION_TYPE_SWITCH] = parse_switch,	 [OPTION_TYPE_BOOLEAN] = parse_boolean,
 	[OPTION_TYPE_NUMBER] = parse_number,		 [OPTION_TYPE_TEXT] = parse_text,
-	[OPTION_TYPE_URL] = parse_url,		 [OPTION_TYPE_CHOICE] = parse_choice,
+	[OPTION_TYPE_ENDPOINT] = parse_endpoint,	 [OPTION_TYPE_CHOICE] = parse_choice,
 	[OPTION_TYPE_LIST] = parse_list,	 [OPTION_TYPE_HEADERS] = parse_headers,
 	[OPTION_TYPE_ATTRIBUTES] = parse_attributes,
 };

@@ -49,3 +49,15 @@ enum outage_change outage_update(struct outage *outage, bool delivered, uint64_t
 		(void)snprintf(line, line_size, "quiet until it is back");
 	return OUTAGE_BEGINS;
 }
+
+enum outage_change outage_suspect(struct outage *outage, uint64_t now_ns, char *line, size_t line_size)
+{
+	if (line_size)
+		*line = '\0';
+	if (outage->down)
+		return OUTAGE_SAME;
+	*outage = (struct outage){ .down = true, .since_ns = now_ns };
+	if (line_size)
+		(void)snprintf(line, line_size, "trying again, quiet until it is back");
+	return OUTAGE_BEGINS;
+}

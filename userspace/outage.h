@@ -27,4 +27,11 @@ enum outage_change { OUTAGE_SAME, OUTAGE_BEGINS, OUTAGE_ENDS };
  */
 enum outage_change outage_update(struct outage *outage, bool delivered, uint64_t now_ns, char *line, size_t line_size);
 
+/**
+ * outage_suspect - take note of a try that failed, while its export still goes on
+ *
+ * Return: OUTAGE_BEGINS: warn now, @line is "trying again, quiet until it is back"; else OUTAGE_SAME.
+ */
+enum outage_change outage_suspect(struct outage *outage, uint64_t now_ns, char *line, size_t line_size);
+
 #endif

@@ -153,7 +153,7 @@ static void account(struct agent *agent, const struct sender_result *result, siz
 			failed = &result[i];
 		if (result[i].delivery == DELIVERY_DONE && agent->delta)
 			delta_acknowledge(agent->delta, result[i].first, result[i].count);
-		if (result[i].delivery == DELIVERY_UNCERTAIN && agent->delta) {
+		if (result[i].ship.uncertain && agent->delta) {
 			uncertain = delta_count(agent->delta, result[i].first, result[i].count);
 			agent->unanswered += uncertain;
 			agent->self.points_unanswered += uncertain;
@@ -183,8 +183,17 @@ static void account(struct agent *agent, const struct sender_result *result, siz
 static void results(struct agent *agent)
 {
 	const struct sender_result *result;
-	size_t count = agent->sender ? sender_results(agent->sender, &result) : 0;
+	struct ship_result trouble;
+	char line[512];
+	size_t count;
 
+	if (!agent->sender)
+		return;
+	/* Known long before the export is given up. */
+	if (sender_trouble(agent->sender, &trouble) &&
+	    outage_suspect(&agent->outage, clock_ns(CLOCK_MONOTONIC), line, sizeof(line)) == OUTAGE_BEGINS)
+		log_message(LOG_WARN, "export to %s failed: %s; %s", agent->options->where, trouble.message, line);
+	count = sender_results(agent->sender, &result);
 	if (count)
 		account(agent, result, count);
 }

@@ -28,8 +28,9 @@ struct job {
 
 struct sender {
 	struct ship *ship;
-	uint64_t budget_ms;
-	int done_fd; /* readable: a result is there */
+	uint64_t budget_ms; /* of the last export; of the others too, but for the interval's end */
+	uint64_t turn_ms; /* so that no export runs into the next one's time */
+	int done_fd; /* readable: a result or trouble is there */
 	int stop_fd; /* readable: end waits */
 	pthread_t thread;
 	bool running;
@@ -39,6 +40,8 @@ struct sender {
 	enum state state;
 	bool ending;
 	struct job job; /* the thread's while GIVEN */
+	bool troubled; /* @trouble is there, and not read yet */
+	struct ship_result trouble;
 };
 
 static uint64_t now_ms(void)
@@ -90,12 +93,11 @@ static enum delivery delivery_of(int err, const struct ship_result *result)
 {
 	if (!err)
 		return DELIVERY_DONE;
-	if (result->retryable && err != -ECONNRESET)
-		return DELIVERY_FAILED;
-	if (err == -EREMOTEIO || err == -EMSGSIZE || err == -EPROTO)
+	if (result->uncertain)
+		return DELIVERY_UNCERTAIN;
+	if (!result->retryable && (err == -EREMOTEIO || err == -EMSGSIZE || err == -EPROTO))
 		return DELIVERY_REFUSED;
-	/* Out of time, cut short or cut off, with a connection: the request may have arrived. */
-	return err == -ETIMEDOUT || err == -ECANCELED || err == -ECONNRESET ? DELIVERY_UNCERTAIN : DELIVERY_FAILED;
+	return DELIVERY_FAILED;
 }
 
 static bool is_ending(struct sender *sender)
@@ -108,18 +110,31 @@ static bool is_ending(struct sender *sender)
 	return ending;
 }
 
-/* @stop_fd: -1 for the last export, which nothing cuts short. */
-static void job_send(struct sender *sender, const struct job *job, uint64_t budget_ms, int stop_fd)
+/* The first try has failed, and there will be others. */
+static void note_trouble(void *context, const struct ship_result *so_far)
 {
-	uint64_t deadline = now_ms() + budget_ms, now;
+	struct sender *sender = context;
+	uint64_t one = 1;
+
+	(void)pthread_mutex_lock(&sender->lock);
+	sender->troubled = true;
+	sender->trouble = *so_far;
+	(void)pthread_mutex_unlock(&sender->lock);
+	(void)!write(sender->done_fd, &one, sizeof(one));
+}
+
+/* @all: the limits of all requests together. */
+static void job_send(struct sender *sender, const struct job *job, const struct ship_limit *all)
+{
+	uint64_t deadline = now_ms() + all->budget_ms, now;
 	size_t i;
 
 	for (i = 0; i < job->count; i++) {
 		struct sender_result *result = &job->result[i];
-		struct ship_limit limit = { .stop_fd = stop_fd };
+		struct ship_limit limit = *all;
 
 		now = now_ms();
-		if (i && (now >= deadline || (stop_fd >= 0 && is_ending(sender))))
+		if (i && (now >= deadline || (all->stop_fd >= 0 && is_ending(sender))))
 			return;
 		limit.budget_ms = deadline > now ? deadline - now : 1;
 		result->err = ship_send(sender->ship, job->request[i].body, job->request[i].size, &limit, &result->ship);
@@ -132,6 +147,8 @@ static void job_send(struct sender *sender, const struct job *job, uint64_t budg
 static void *work(void *context)
 {
 	struct sender *sender = context;
+	const struct ship_limit limit = { .budget_ms = sender->turn_ms, .stop_fd = sender->stop_fd,
+					  .troubled = note_trouble, .context = sender };
 	struct job job;
 	uint64_t one = 1;
 
@@ -143,7 +160,7 @@ static void *work(void *context)
 		}
 		job = sender->job;
 		(void)pthread_mutex_unlock(&sender->lock);
-		job_send(sender, &job, sender->budget_ms, sender->stop_fd);
+		job_send(sender, &job, &limit);
 		(void)pthread_mutex_lock(&sender->lock);
 		sender->state = DONE;
 		if (write(sender->done_fd, &one, sizeof(one)) != sizeof(one))
@@ -162,6 +179,7 @@ struct sender *sender_new(const struct options *options)
 	(void)pthread_mutex_init(&sender->lock, NULL);
 	(void)pthread_cond_init(&sender->changed, NULL);
 	sender->budget_ms = options->export_timeout_ms;
+	sender->turn_ms = options->interval_ms < sender->budget_ms ? options->interval_ms : sender->budget_ms;
 	sender->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	sender->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	sender->ship = ship_new(options);
@@ -208,6 +226,23 @@ int sender_fd(const struct sender *sender)
 	return sender->done_fd;
 }
 
+bool sender_trouble(struct sender *sender, struct ship_result *ret)
+{
+	uint64_t count;
+	bool fresh;
+
+	(void)pthread_mutex_lock(&sender->lock);
+	fresh = sender->troubled;
+	if (fresh) {
+		/* A result that came meanwhile is asked for next, so that its wake-up may go with this one's. */
+		(void)!read(sender->done_fd, &count, sizeof(count));
+		*ret = sender->trouble;
+		sender->troubled = false;
+	}
+	(void)pthread_mutex_unlock(&sender->lock);
+	return fresh;
+}
+
 size_t sender_results(struct sender *sender, const struct sender_result **ret)
 {
 	size_t count = 0;
@@ -242,6 +277,7 @@ void sender_end(struct sender *sender)
 
 int sender_flush(struct sender *sender, const struct requests *requests)
 {
+	struct ship_limit limit = { .stop_fd = -1, .last = true };
 	uint64_t spent_ms;
 	int err;
 
@@ -251,7 +287,8 @@ int sender_flush(struct sender *sender, const struct requests *requests)
 	if (err)
 		return err;
 	spent_ms = now_ms() - sender->ended_ms;
-	job_send(sender, &sender->job, spent_ms < sender->budget_ms ? sender->budget_ms - spent_ms : 0, -1);
+	limit.budget_ms = spent_ms < sender->budget_ms ? sender->budget_ms - spent_ms : 0;
+	job_send(sender, &sender->job, &limit);
 	sender->state = DONE;
 	return 0;
 }

@@ -48,8 +48,12 @@ int sender_submit(struct sender *sender, const struct requests *requests);
 /* Is an export under way, or are there results to be taken? */
 bool sender_busy(struct sender *sender);
 
-/* Readable once results are there. */
+/* Readable once results or trouble are there. */
 int sender_fd(const struct sender *sender);
+
+/* How the first try of a request under way failed, as soon as that is known; then ask sender_results() too. @ret false:
+ * nothing new. */
+bool sender_trouble(struct sender *sender, struct ship_result *ret);
 
 /* Results of the last export, one per request, once; they stay until the next one. Return: how many, 0: nothing new. */
 size_t sender_results(struct sender *sender, const struct sender_result **ret);

@@ -3,8 +3,8 @@
  * ship.c - get one request to the collector, as the OTLP specification wants it.
  *
  * Consumes encoded bytes and a budget; produces a verdict: delivered, partly rejected, or why not. It compresses,
- * tries again where that is allowed, and reads what the collector answers. HTTP itself is http.c's; logging, and what
- * a failure means for the next export, is the caller's.
+ * tries again where that is allowed, and reads what the collector answers. HTTP itself is http.c's, gRPC's framing and
+ * status grpc.c's; logging, and what a failure means for the next export, is the caller's.
  */
 #include "ship.h"
 
@@ -18,6 +18,7 @@
 #include <time.h>
 #include <zlib.h>
 
+#include "grpc.h"
 #include "http.h"
 #include "options.h"
 #include "otlp.pb-c.h"
@@ -27,13 +28,15 @@
 /* A receiver that dies of what we send looks like a lost connection: do not kill it more often than this. */
 #define SHIP_ATTEMPTS 5
 #define SHIP_BACKOFF_MS 500 /* doubles from try to try */
+#define SHIP_ASKED_MAX_MS (INT64_C(24) * 3600 * 1000) /* a collector that asks for more is taken not to mean it */
 #define SHIP_BACKOFF_MAX_MS 16000
 #define SHIP_GZIP 16 /* zlib's way to say: gzip's header, not zlib's */
 
 struct ship {
 	struct http *http;
 	unsigned timeout_ms;
-	bool gzip;
+	bool gzip, grpc;
+	uint64_t not_before_ms; /* CLOCK_MONOTONIC: until then the collector asked to be left alone */
 };
 
 /* What a status means, and the remedy. */
@@ -71,6 +74,7 @@ struct ship *ship_new(const struct options *options)
 	}
 	ship->timeout_ms = options->timeout_ms;
 	ship->gzip = options->compression == COMPRESSION_GZIP;
+	ship->grpc = options->protocol == PROTOCOL_GRPC;
 	ship->http = http_new(options);
 	if (!ship->http) {
 		int saved = errno;
@@ -90,7 +94,8 @@ void ship_free(struct ship *ship)
 	free(ship);
 }
 
-static int gzip_pack(const uint8_t *body, size_t size, uint8_t **ret, size_t *ret_size)
+/* The first @head bytes of the result are left to the caller. */
+static int gzip_pack(const uint8_t *body, size_t size, size_t head, uint8_t **ret, size_t *ret_size)
 {
 	z_stream stream = { 0 };
 	uint8_t *packed = NULL;
@@ -100,23 +105,43 @@ static int gzip_pack(const uint8_t *body, size_t size, uint8_t **ret, size_t *re
 	if (deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, MAX_WBITS + SHIP_GZIP, 8, Z_DEFAULT_STRATEGY))
 		return -ENOMEM;
 	bound = deflateBound(&stream, size);
-	packed = malloc(bound);
+	packed = malloc(head + bound);
 	if (!packed)
 		goto out;
 	stream.next_in = (Bytef *)body;
 	stream.avail_in = (uInt)size;
-	stream.next_out = packed;
+	stream.next_out = packed + head;
 	stream.avail_out = (uInt)bound;
 	err = -EIO;
 	if (deflate(&stream, Z_FINISH) != Z_STREAM_END)
 		goto out;
 	*ret = packed;
-	*ret_size = stream.total_out;
+	*ret_size = head + stream.total_out;
 	packed = NULL;
 	err = 0;
 out:
 	free(packed);
 	(void)deflateEnd(&stream);
+	return err;
+}
+
+/* The body as it goes out, if that differs from @body; else @ret stays NULL. */
+static int ship_pack(const struct ship *ship, const uint8_t *body, size_t size, uint8_t **ret, size_t *ret_size)
+{
+	size_t head = ship->grpc ? GRPC_HEAD_BYTES : 0;
+	int err = 0;
+
+	*ret_size = head + size;
+	if (ship->gzip) {
+		err = gzip_pack(body, size, head, ret, ret_size);
+	} else if (ship->grpc) {
+		*ret = malloc(head + size);
+		if (!*ret)
+			return -ENOMEM;
+		memcpy(*ret + head, body, size);
+	}
+	if (!err && ship->grpc)
+		grpc_head(ship->gzip, *ret_size - head, *ret);
 	return err;
 }
 
@@ -132,22 +157,14 @@ static void __attribute__((format(printf, 2, 3))) say(struct ship_result *result
 	(void)utf8_printable(text, strlen(text), result->message, sizeof(result->message));
 }
 
-/* A success: what does the collector say about our points? Others than collectors answer 200 as well, to anything. */
-static int read_success(const struct http_answer *answer, struct ship_result *result)
+/* ExportMetricsServiceResponse: what does the collector say about our points? */
+static int read_response(const uint8_t *body, size_t size, struct ship_result *result)
 {
-	Otlp__ExportMetricsServiceResponse *response;
+	Otlp__ExportMetricsServiceResponse *response = otlp__export_metrics_service_response__unpack(NULL, size, body);
 	Otlp__ExportMetricsPartialSuccess *partial;
 
-	if (!strcmp(answer->type, "application/json"))
-		return 0;
-	response = otlp__export_metrics_service_response__unpack(NULL, answer->size, answer->body);
-	if (!response || !strcmp(answer->type, "text/html")) {
-		say(result, "answered %ld, but not in OTLP (%s); is this an OTLP/HTTP endpoint?", answer->status,
-		    *answer->type ? answer->type : "no content type");
-		if (response)
-			otlp__export_metrics_service_response__free_unpacked(response, NULL);
+	if (!response)
 		return -EPROTO;
-	}
 	partial = response->partial_success;
 	if (partial && partial->rejected_data_points > 0)
 		result->rejected = (uint64_t)partial->rejected_data_points;
@@ -155,6 +172,22 @@ static int read_success(const struct http_answer *answer, struct ship_result *re
 		say(result, "%s", partial->error_message);
 	otlp__export_metrics_service_response__free_unpacked(response, NULL);
 	return 0;
+}
+
+/* Others than collectors answer 200 as well, to anything. Nothing at all is a success with nothing to say, but for a
+ * web page. A success in JSON is taken unread. */
+static int read_success(const struct http_answer *answer, struct ship_result *result)
+{
+	bool json = !strcmp(answer->type, "application/json"), html = !strcmp(answer->type, "text/html");
+	bool text = !strncmp(answer->type, "text/", 5);
+	int err = html || (text && answer->size) ? -EPROTO : 0;
+
+	if (!err && !json)
+		err = read_response(answer->body, answer->size, result);
+	if (err)
+		say(result, "answered %ld, but not in OTLP (%s); is this an OTLP/HTTP endpoint?", answer->status,
+		    *answer->type ? answer->type : "no content type");
+	return err;
 }
 
 /* The collector's own words in an error: a google.rpc.Status, or text. */
@@ -187,14 +220,12 @@ static void read_error(const struct http_answer *answer, const char *remedy, str
 		otlp__status__free_unpacked(status, NULL);
 }
 
-/* From one answer to a verdict. */
-static int ship_judge(int err, const struct http_answer *answer, struct ship_result *result)
+/* From one answer over HTTP to a verdict. */
+static int judge_http(int err, const struct http_answer *answer, struct ship_result *result)
 {
 	const char *remedy = NULL;
 
-	result->status = answer->status;
 	result->retryable = answer->retryable;
-	*result->message = '\0';
 	for (size_t i = 0; i < sizeof(ship_statuses) / sizeof(ship_statuses[0]); i++) {
 		if (ship_statuses[i].status != answer->status)
 			continue;
@@ -204,6 +235,8 @@ static int ship_judge(int err, const struct http_answer *answer, struct ship_res
 	if (err == -EMSGSIZE)
 		result->retryable = false;
 	if (err) {
+		/* An error is an answer, even if not all of its words came. */
+		result->uncertain = result->uncertain || (answer->sent && answer->status < 300 && err != -EPROTO);
 		say(result, "%s", answer->problem);
 		return err;
 	}
@@ -213,17 +246,83 @@ static int ship_judge(int err, const struct http_answer *answer, struct ship_res
 	return -EREMOTEIO;
 }
 
+/* What a gRPC code calls for. */
+static const char *const grpc_remedies[GRPC_CODES] = {
+	[GRPC_PERMISSION_DENIED] = "; OTEL_EXPORTER_OTLP_HEADERS can carry credentials",
+	[GRPC_UNAUTHENTICATED] = "; OTEL_EXPORTER_OTLP_HEADERS can carry credentials",
+	[GRPC_UNIMPLEMENTED] = "; does this endpoint take metrics over gRPC? OTEL_EXPORTER_OTLP_PROTOCOL can choose another",
+};
+
+/* The connection failed before a status was there: gRPC would call it UNAVAILABLE, or what the reset stands for. */
+static int judge_grpc_failure(int err, const struct http_answer *answer, struct ship_result *result)
+{
+	bool lost = err == -ECONNREFUSED || err == -ECONNRESET || err == -ETIMEDOUT;
+	enum grpc_code code = grpc_code_of_reset(answer->reset);
+
+	result->retryable = answer->reset >= 0 ? grpc_code_retryable(code) : lost || answer->retryable;
+	if (err == -EMSGSIZE)
+		result->retryable = false;
+	/* A stream that is refused was not looked at. */
+	result->uncertain = result->uncertain || (answer->sent && code != GRPC_UNAVAILABLE);
+	say(result, "%s", answer->problem);
+	return err;
+}
+
+/* From one answer over gRPC to a verdict. */
+static int judge_grpc(int err, const struct http_answer *answer, struct ship_result *result, int64_t *ret_asked_ms)
+{
+	const struct grpc_answer in = { .http_status = answer->status, .type = answer->type, .fields = answer->fields,
+					.body = answer->body, .size = answer->size };
+	struct grpc_status status;
+	int verdict = grpc_read(&in, &status);
+
+	/* A status that came counts more than how the connection ended. */
+	if (err && (!status.stated || status.code == GRPC_OK))
+		return judge_grpc_failure(err, answer, result);
+	result->retryable = status.retryable;
+	if (status.retry_ms)
+		*ret_asked_ms = status.retry_ms;
+	if (!verdict)
+		verdict = read_response(status.message, status.size, result);
+	if (!verdict)
+		return 0;
+	if (verdict == -EREMOTEIO) {
+		say(result, "answered %s%s%s%s", grpc_code_name(status.code), *status.words ? ": " : "", status.words,
+		    grpc_remedies[status.code] ? grpc_remedies[status.code] : "");
+		return verdict;
+	}
+	/* It spoke gRPC and did not deny, so that it may well have the points. */
+	result->uncertain = result->uncertain || status.stated || !strncmp(answer->type, "application/grpc", 16);
+	say(result, "answered %ld, but %s (%s); is this an OTLP/gRPC endpoint?", answer->status,
+	    status.problem ? status.problem : "not in OTLP", *answer->type ? answer->type : "no content type");
+	return verdict;
+}
+
+static int ship_judge(const struct ship *ship, int err, const struct http_answer *answer, struct ship_result *result,
+		      int64_t *ret_asked_ms)
+{
+	result->status = answer->status;
+	*result->message = '\0';
+	*ret_asked_ms = answer->retry_after_ms;
+	err = ship->grpc ? judge_grpc(err, answer, result, ret_asked_ms) : judge_http(err, answer, result);
+	if (*ret_asked_ms > SHIP_ASKED_MAX_MS)
+		*ret_asked_ms = SHIP_ASKED_MAX_MS;
+	if (!err || !result->retryable)
+		*ret_asked_ms = 0;
+	return err;
+}
+
 /* Somewhere from half to one and a half of the backoff, so that the agents of a fleet do not come back together; but
  * not before the collector said. */
-static uint64_t ship_wait_ms(unsigned attempt, int64_t retry_after_ms)
+static uint64_t ship_wait_ms(unsigned backoff_ms, unsigned attempt, int64_t asked_ms)
 {
-	uint64_t base = (uint64_t)SHIP_BACKOFF_MS << (attempt - 1), random = 0;
+	uint64_t base = (uint64_t)(backoff_ms ? backoff_ms : SHIP_BACKOFF_MS) << (attempt - 1), random = 0;
 
 	if (base > SHIP_BACKOFF_MAX_MS)
 		base = SHIP_BACKOFF_MAX_MS;
 	(void)!getrandom(&random, sizeof(random), GRND_NONBLOCK);
 	base = base / 2 + random % base;
-	return retry_after_ms > 0 ? (uint64_t)retry_after_ms + base / 4 : base;
+	return asked_ms > 0 ? (uint64_t)asked_ms + base / 4 : base;
 }
 
 /* Return: true when the time is over, false when the agent must end. */
@@ -238,28 +337,50 @@ static bool ship_wait(uint64_t wait_ms, int stop_fd)
 	return true;
 }
 
+/* The collector asked an earlier export to wait. Return: 0 when that time is over, -EAGAIN, -ECANCELED. */
+static int ship_hold(const struct ship *ship, uint64_t deadline_ms, const struct ship_limit *limit,
+		     struct ship_result *result)
+{
+	uint64_t now = now_ms(), left_ms = ship->not_before_ms > now ? ship->not_before_ms - now : 0;
+
+	if (!left_ms || limit->last)
+		return 0;
+	result->retryable = true;
+	say(result, "not sent: the collector asked to be left alone for another %llu s",
+	    (unsigned long long)(left_ms + 999) / 1000);
+	if (now + left_ms >= deadline_ms)
+		return -EAGAIN;
+	return ship_wait(left_ms, limit->stop_fd) ? 0 : -ECANCELED;
+}
+
 static int ship_tries(struct ship *ship, const uint8_t *body, size_t size, const struct ship_limit *limit,
 		      struct ship_result *result)
 {
 	uint64_t deadline = now_ms() + limit->budget_ms;
 	struct http_answer answer = { 0 };
-	int err = -ETIMEDOUT;
+	int err = ship_hold(ship, deadline, limit, result);
 
+	if (err)
+		return err;
 	for (;;) {
 		struct http_limit one = { .stop_fd = limit->stop_fd };
 		uint64_t now = now_ms(), wait_ms;
+		int64_t asked_ms;
 
 		one.timeout_ms = deadline > now ? deadline - now : 1;
 		if (ship->timeout_ms && ship->timeout_ms < one.timeout_ms)
 			one.timeout_ms = ship->timeout_ms;
-		result->attempts++;
+		result->retries = result->attempts++;
 		err = http_post(ship->http, body, size, &one, &answer);
-		err = ship_judge(err, &answer, result);
+		err = ship_judge(ship, err, &answer, result, &asked_ms);
+		ship->not_before_ms = asked_ms ? now_ms() + (uint64_t)asked_ms : 0;
 		if (!err || !result->retryable || result->attempts == SHIP_ATTEMPTS)
 			return err;
-		wait_ms = ship_wait_ms(result->attempts, answer.retry_after_ms);
+		wait_ms = ship_wait_ms(limit->backoff_ms, result->attempts, asked_ms);
 		if (now_ms() + wait_ms >= deadline)
 			return err;
+		if (limit->troubled && result->attempts == 1)
+			limit->troubled(limit->context, result);
 		if (!ship_wait(wait_ms, limit->stop_fd))
 			return -ECANCELED;
 	}
@@ -268,6 +389,7 @@ static int ship_tries(struct ship *ship, const uint8_t *body, size_t size, const
 int ship_send(struct ship *ship, const uint8_t *body, size_t size, const struct ship_limit *limit,
 	      struct ship_result *ret)
 {
+	uint64_t begin_ms = now_ms();
 	uint8_t *packed = NULL;
 	int err;
 
@@ -276,14 +398,12 @@ int ship_send(struct ship *ship, const uint8_t *body, size_t size, const struct 
 		say(ret, "the request of %zu bytes is larger than 64 MiB", size);
 		return -EMSGSIZE;
 	}
-	if (ship->gzip) {
-		err = gzip_pack(body, size, &packed, &size);
-		if (err)
-			return err;
-		body = packed;
-	}
+	err = ship_pack(ship, body, size, &packed, &size);
+	if (err)
+		return err;
 	ret->wire_bytes = size;
-	err = ship_tries(ship, body, size, limit, ret);
+	err = ship_tries(ship, packed ? packed : body, size, limit, ret);
+	ret->duration_ms = now_ms() - begin_ms;
 	free(packed);
 	return err;
 }

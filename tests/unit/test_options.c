@@ -137,6 +137,146 @@ static void options_endpoint_is_a_base(void **state)
 	}
 }
 
+/* Every option that has a variable of the signal's own takes that one, and falls back where it is wrong. */
+static void options_prefer_the_signals_variable_everywhere(void **state)
+{
+	static const struct {
+		enum option_key key;
+		const char *name, *own, *general, *wrong;
+	} rows[] = {
+		{ OPTION_ENDPOINT, "ENDPOINT", "http://own", "http://general", "own:99999" },
+		{ OPTION_PROTOCOL, "PROTOCOL", "grpc", "http/protobuf", "smtp" },
+		{ OPTION_INSECURE, "INSECURE", "true", "false", NULL },
+		{ OPTION_HEADERS, "HEADERS", "a=1", "a=2", "a" },
+		{ OPTION_TIMEOUT, "TIMEOUT", "1", "2", "-1" },
+		{ OPTION_COMPRESSION, "COMPRESSION", "gzip", "none", "lz4" },
+		{ OPTION_CERTIFICATE, "CERTIFICATE", "/own", "/general", "\xff" },
+		{ OPTION_CLIENT_CERTIFICATE, "CLIENT_CERTIFICATE", "/own", "/general", "\xff" },
+		{ OPTION_CLIENT_KEY, "CLIENT_KEY", "/own", "/general", "\xff" },
+	};
+	size_t covered = 0;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		char own[64], general[64], own_set[96], own_wrong[96], general_set[96];
+		struct options options;
+
+		(void)snprintf(own, sizeof(own), "OTEL_EXPORTER_OTLP_METRICS_%s", rows[i].name);
+		(void)snprintf(general, sizeof(general), "OTEL_EXPORTER_OTLP_%s", rows[i].name);
+		(void)snprintf(own_set, sizeof(own_set), "%s=%s", own, rows[i].own);
+		(void)snprintf(own_wrong, sizeof(own_wrong), "%s=%s", own, rows[i].wrong ? rows[i].wrong : "");
+		(void)snprintf(general_set, sizeof(general_set), "%s=%s", general, rows[i].general);
+		assert_int_equal(parse(ENV(general_set, own_set), ARGS("run"), &options), 0);
+		assert_string_equal(options.source[rows[i].key], own);
+		options_free(&options);
+		assert_int_equal(parse(ENV(general_set, own_wrong), ARGS("run"), &options), 0);
+		assert_string_equal(options.source[rows[i].key], general);
+		assert_true(!rows[i].wrong || options.warning_count);
+		options_free(&options);
+	}
+	/* None is forgotten above. */
+	for (enum option_key key = 0; key < OPTION_COUNT; key++)
+		covered += option_rows[key].variable[0] && option_rows[key].variable[1];
+	assert_int_equal(covered, COUNT(rows));
+}
+
+/* What an endpoint comes to under each protocol: URL, what messages show, socket; and what is said about it. */
+static void options_endpoint_fits_the_protocol(void **state)
+{
+#define EXPORT "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
+	static const struct {
+		const char *variable[3], *url, *where, *socket, *warning;
+		unsigned protocol;
+		bool note;
+	} rows[] = {
+		/* The scheme decides about TLS, whatever _INSECURE says. */
+		{ { "OTEL_EXPORTER_OTLP_ENDPOINT=http://c:55", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc",
+		    "OTEL_EXPORTER_OTLP_INSECURE=false" }, "http://c:55" EXPORT, "http://c:55", NULL, NULL, PROTOCOL_GRPC, false },
+		{ { "OTEL_EXPORTER_OTLP_ENDPOINT=https://c/", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc",
+		    "OTEL_EXPORTER_OTLP_INSECURE=true" }, "https://c" EXPORT, "https://c", NULL, NULL, PROTOCOL_GRPC, false },
+		{ { "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=https://u:p@[::1]:4317/v1/metrics?k=v",
+		    "OTEL_EXPORTER_OTLP_PROTOCOL=grpc" }, "https://u:p@[::1]:4317" EXPORT, "https://[::1]:4317", NULL,
+		  "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: gRPC has a path of its own; the one in the URL is not used",
+		  PROTOCOL_GRPC, false },
+		/* Without a scheme it is TLS, but for _INSECURE; the signal's own wins. */
+		{ { "OTEL_EXPORTER_OTLP_ENDPOINT=c:55", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc" }, "https://c:55" EXPORT,
+		  "https://c:55", NULL, NULL, PROTOCOL_GRPC, false },
+		{ { "OTEL_EXPORTER_OTLP_ENDPOINT=[::1]:55", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc",
+		    "OTEL_EXPORTER_OTLP_INSECURE=true" }, "http://[::1]:55" EXPORT, "http://[::1]:55", NULL, NULL,
+		  PROTOCOL_GRPC, false },
+		{ { "OTEL_EXPORTER_OTLP_ENDPOINT=c:4317", "OTEL_EXPORTER_OTLP_INSECURE=false",
+		    "OTEL_EXPORTER_OTLP_METRICS_INSECURE=TRUE" }, "http://c:4317" EXPORT, "http://c:4317", NULL, NULL,
+		  PROTOCOL_GRPC, true },
+		/* Port 4317 is gRPC, and said so, unless a protocol is set. */
+		{ { "OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4317" }, "http://c:4317" EXPORT, "http://c:4317", NULL, NULL,
+		  PROTOCOL_GRPC, true },
+		{ { "OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4317", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL=http/protobuf" },
+		  "http://c:4317/v1/metrics", "http://c:4317/v1/metrics", NULL, NULL, PROTOCOL_HTTP_PROTOBUF, false },
+		{ { "OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4317", "ENABLE_TRACING=false" }, "http://c:4317" EXPORT,
+		  "http://c:4317", NULL, NULL, PROTOCOL_GRPC, false },
+		{ { "OTEL_EXPORTER_OTLP_ENDPOINT=http://c:14317" }, "http://c:14317/v1/metrics",
+		  "http://c:14317/v1/metrics", NULL, NULL, PROTOCOL_HTTP_PROTOBUF, false },
+		/* A socket serves either. */
+		{ { "OTEL_EXPORTER_OTLP_ENDPOINT=unix:/run/otlp" }, "http://localhost/v1/metrics", "unix:/run/otlp",
+		  "/run/otlp", NULL, PROTOCOL_HTTP_PROTOBUF, false },
+		{ { "OTEL_EXPORTER_OTLP_ENDPOINT=unix:///run/otlp", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc" },
+		  "http://localhost" EXPORT, "unix:///run/otlp", "/run/otlp", NULL, PROTOCOL_GRPC, false },
+		/* What does not fit one variable is looked for in the next. */
+		{ { "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=c:55", "OTEL_EXPORTER_OTLP_ENDPOINT=http://d" },
+		  "http://d/v1/metrics", "http://d/v1/metrics", NULL,
+		  "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: expected a URL such as http://localhost:4318; one without http:// "
+		  "is for protocol grpc; ignored", PROTOCOL_HTTP_PROTOBUF, false },
+	};
+	struct options options;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		assert_int_equal(parse(ENV(rows[i].variable[0], rows[i].variable[1] ? rows[i].variable[1] : "X=",
+					   rows[i].variable[2] ? rows[i].variable[2] : "Y="), ARGS("run"), &options), 0);
+		assert_string_equal(options.url, rows[i].url);
+		assert_string_equal(options.where, rows[i].where);
+		assert_int_equal(!options.socket, !rows[i].socket);
+		if (rows[i].socket)
+			assert_string_equal(options.socket, rows[i].socket);
+		assert_int_equal(options.protocol, rows[i].protocol);
+		assert_int_equal(options.note != NULL, rows[i].note);
+		assert_int_equal(options.warning_count, rows[i].warning != NULL);
+		if (rows[i].warning)
+			assert_string_equal(options.warning[0], rows[i].warning);
+		options_free(&options);
+	}
+	assert_int_equal(parse(ENV("OTEL_EXPORTER_OTLP_PROTOCOL=grpc"), ARGS("run", "--endpoint=c:1"), &options), 0);
+	assert_string_equal(options.url, "https://c:1" EXPORT);
+	options_free(&options);
+	assert_int_equal(parse(ENV("OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4317"), ARGS("run"), &options), 0);
+	assert_string_equal(options.note, "OTEL_EXPORTER_OTLP_ENDPOINT: 4317 is the port of gRPC, so gRPC is spoken; "
+			    "OTEL_EXPORTER_OTLP_PROTOCOL or --protocol can choose http/protobuf");
+	options_free(&options);
+}
+
+/* What is neither URL, target nor socket is refused, whatever the protocol. */
+static void options_refuse_wrong_endpoints(void **state)
+{
+	static const char *const wrong[] = {
+		"c", "c:", "c:0", "c:65536", "c:12a", "c:4317/x", ":4317", "http://", "http://:80", "http://c:", "http://c:0",
+		"http://c:65536", "http://c:4294971614", "http://c:8x", "http://[::1", "http://[]", "http://[::1]x", "http://u@",
+		"http://a b", "ftp://c", "unix:", "unix:x", "unix:/", "unix://host/path", "unix:////x", "http://c\x01",
+	};
+	struct options options;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(wrong); i++) {
+		char set[96];
+
+		(void)snprintf(set, sizeof(set), "OTEL_EXPORTER_OTLP_ENDPOINT=%s", wrong[i]);
+		assert_int_equal(parse(ENV(set, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc"), ARGS("run"), &options), 0);
+		assert_null(options.url);
+		assert_int_equal(options.warning_count, 1);
+		assert_non_null(strstr(options.warning[0], "with a port up to 65535; ignored"));
+		options_free(&options);
+	}
+}
+
 /* A wrong variable is named in one warning that says what was expected, and counts as not set. */
 static void options_warn_about_wrong_variables(void **state)
 {
@@ -152,9 +292,9 @@ static void options_warn_about_wrong_variables(void **state)
 		  "OTEL_METRIC_EXPORT_TIMEOUT: expected milliseconds from 1 to 86400000, not '1s'; ignored" },
 		{ "ENABLE_TRACING=yes", "ENABLE_TRACING: expected true or false, not 'yes'; taken as false" },
 		{ "OTEL_EXPORTER_OTLP_PROTOCOL=carrier-pigeon",
-		  "OTEL_EXPORTER_OTLP_PROTOCOL: expected http/protobuf, not 'carrier-pigeon'; ignored" },
-		{ "OTEL_EXPORTER_OTLP_PROTOCOL=grpc",
-		  "OTEL_EXPORTER_OTLP_PROTOCOL: this build does not have grpc; http/protobuf is used" },
+		  "OTEL_EXPORTER_OTLP_PROTOCOL: expected http/protobuf or grpc, not 'carrier-pigeon'; ignored" },
+		{ "OTEL_EXPORTER_OTLP_PROTOCOL=http/json",
+		  "OTEL_EXPORTER_OTLP_PROTOCOL: this build does not have http/json; http/protobuf is used" },
 		{ "OTEL_METRICS_EXPORTER=statsd",
 		  "OTEL_METRICS_EXPORTER: 'statsd' is unknown, expected a list of otlp, console or none; ignored" },
 		{ "OTEL_METRICS_EXPORTER=console,prometheus",
@@ -164,12 +304,16 @@ static void options_warn_about_wrong_variables(void **state)
 		{ "OTEL_METRICS_EXPORTER=otlp, console",
 		  "OTEL_EXPORTER_OTLP_ENDPOINT is not set; exporter otlp sends nothing" },
 		{ "OTEL_EXPORTER_OTLP_ENDPOINT=collector:4318",
-		  "OTEL_EXPORTER_OTLP_ENDPOINT: expected a URL such as http://localhost:4318; ignored" },
+		  "OTEL_EXPORTER_OTLP_ENDPOINT: expected a URL such as http://localhost:4318; one without http:// is for "
+		  "protocol grpc; ignored" },
 		{ "OTEL_EXPORTER_OTLP_ENDPOINT=http://",
-		  "OTEL_EXPORTER_OTLP_ENDPOINT: expected a URL such as http://localhost:4318; ignored" },
-		{ "OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4317",
-		  "OTEL_EXPORTER_OTLP_ENDPOINT: port 4317 is usually gRPC, which this build does not have; "
-		  "http/protobuf is sent there, whose usual port is 4318" },
+		  "OTEL_EXPORTER_OTLP_ENDPOINT: expected a URL such as http://localhost:4318, with a port up to 65535; "
+		  "ignored" },
+		{ "OTEL_EXPORTER_OTLP_ENDPOINT=http://c:99999",
+		  "OTEL_EXPORTER_OTLP_ENDPOINT: expected a URL such as http://localhost:4318, with a port up to 65535; "
+		  "ignored" },
+		{ "OTEL_EXPORTER_OTLP_CLIENT_KEY=/k",
+		  "OTEL_EXPORTER_OTLP_CLIENT_KEY: a key without OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE is not used" },
 		{ "OTEL_EXPORTER_OTLP_HEADERS=secret",
 		  "OTEL_EXPORTER_OTLP_HEADERS: expected key=value,key2=value2, percent-encoded; ignored" },
 		{ "OTEL_EXPORTER_OTLP_HEADERS=a=x%0d%0aHost: evil",
@@ -292,8 +436,10 @@ static void options_refuse_wrong_flags(void **state)
 		{ { "run", "--once=yes" }, "--once takes no value" },
 		{ { "probes", "--once" }, "--once is not for probes, see 'probemeter probes --help'" },
 		{ { "run", "--json" }, "--json is not for run, see 'probemeter run --help'" },
-		{ { "run", "--endpoint", "c:4318" }, "--endpoint: expected a URL such as http://localhost:4318" },
-		{ { "run", "--protocol=grpc" }, "--protocol: this build does not have grpc, expected http/protobuf" },
+		{ { "run", "--endpoint", "c:4318" },
+		  "--endpoint: expected a URL such as http://localhost:4318; one without http:// is for protocol grpc" },
+		{ { "run", "--protocol=http/json" },
+		  "--protocol: this build does not have http/json, expected http/protobuf or grpc" },
 		{ { "run", "--exporter=console,x" },
 		  "--exporter: 'x' is unknown, expected a list of otlp, console or none" },
 		{ { "run", "--exporter=" }, "--exporter: expected a list of otlp, console or none" },
@@ -383,7 +529,10 @@ int main(void)
 		cmocka_unit_test(options_default_to_the_reference),
 		cmocka_unit_test(options_prefer_flag_then_environment),
 		cmocka_unit_test(options_prefer_the_signals_variable),
+		cmocka_unit_test(options_prefer_the_signals_variable_everywhere),
 		cmocka_unit_test(options_endpoint_is_a_base),
+		cmocka_unit_test(options_endpoint_fits_the_protocol),
+		cmocka_unit_test(options_refuse_wrong_endpoints),
 		cmocka_unit_test(options_warn_about_wrong_variables),
 		cmocka_unit_test(options_take_empty_as_unset),
 		cmocka_unit_test(options_booleans_are_strict),
