@@ -102,6 +102,11 @@ static void check_point(const struct point *point, const double *value, size_t c
 	assert_true(point->scale <= EXPONENTIAL_CELL_SCALE);
 	assert_true(buckets_of(point) <= EXPONENTIAL_MAX_BUCKETS);
 	assert_int_equal(point->count, count);
+	/* What a delta is taken from: each place once, in order. */
+	for (uint32_t i = 1; i < point->cell_count; i++)
+		assert_true(point->cell[i - 1].negative < point->cell[i].negative ||
+			    (point->cell[i - 1].negative == point->cell[i].negative &&
+			     point->cell[i - 1].index < point->cell[i].index));
 	for (size_t i = 0; i < count; i++) {
 		/* As in the kernel, a subnormal number is the smallest normal one. */
 		double magnitude = fmax(fabs(value[i]), DBL_MIN);

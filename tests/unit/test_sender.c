@@ -20,7 +20,7 @@ static const struct requests requests = { .request = three, .count = 3 };
 static struct sender *sender_to(const char *url, unsigned timeout_ms, unsigned export_timeout_ms)
 {
 	struct options options = { .url = url, .where = url, .timeout_ms = timeout_ms,
-				   .export_timeout_ms = export_timeout_ms };
+				   .export_timeout_ms = export_timeout_ms, .interval_ms = export_timeout_ms };
 	struct sender *sender = sender_new(&options);
 
 	assert_non_null(sender);
