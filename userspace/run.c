@@ -136,7 +136,7 @@ static void account_unanswered(struct agent *agent)
 {
 	if (agent->unanswered)
 		log_message(LOG_WARN,
-			    "export to %s: the answer to %llu points was lost; they were sent again and may be counted twice",
+			    "export to %s: the answer to %llu points was lost; those that were sent again may be counted twice",
 			    agent->options->where, (unsigned long long)agent->unanswered);
 	agent->unanswered = 0;
 }
@@ -248,6 +248,7 @@ static int flush(struct agent *agent, const struct requests *requests)
 	if (lost)
 		log_message(LOG_WARN, "export to %s: %llu points were not acknowledged; what they counted since they last were is lost",
 			    agent->options->where, (unsigned long long)lost);
+	account_unanswered(agent);
 	return err;
 }
 

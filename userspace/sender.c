@@ -119,8 +119,9 @@ static void note_trouble(void *context, const struct ship_result *so_far)
 	(void)pthread_mutex_lock(&sender->lock);
 	sender->troubled = true;
 	sender->trouble = *so_far;
-	(void)pthread_mutex_unlock(&sender->lock);
+	/* Under the lock: a wake-up behind the reading of what it is for would never be read, and poll() never wait again. */
 	(void)!write(sender->done_fd, &one, sizeof(one));
+	(void)pthread_mutex_unlock(&sender->lock);
 }
 
 /* @all: the limits of all requests together. */

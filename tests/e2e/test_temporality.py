@@ -22,53 +22,65 @@ from checks import Checks
 from process import BUILD, ROOT, Failed, scratch, wait_until
 
 CHECKED = BUILD / "unit" / "probemeter"
-INTERVAL_MS = 300
+INTERVAL_MS = 1000  # also what an answer may take, before it counts as lost
+LARGE = 1 << 20
 COUNTERS = ("e2e.fired.total", "e2e.bare.total")
 
 
 def settings(server, **variables):
     return {"OTEL_EXPORTER_OTLP_ENDPOINT": server.otlp, "OTEL_METRIC_EXPORT_INTERVAL": INTERVAL_MS,
-            "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta", "OTEL_EXPORTER_OTLP_TIMEOUT": 1000,
+            "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta",
             # LeakSanitizer stops the process with ptrace, which not every host allows.
             "ASAN_OPTIONS": "detect_leaks=0", **variables}
 
 
 class Ledger(Server):
-    """Adds up the deltas of one service that it has acknowledged, and notes what breaks a rule of delta streams."""
+    """Adds up the deltas of one service that it has acknowledged, and notes what breaks a rule of delta streams.
 
-    def __init__(self):
+    Requests are answered first and read later, by whoever asks for sums: a slow answer would be a lost one.
+    """
+
+    def __init__(self, service=None):
         super().__init__()
-        self.service = None
+        self.service = service
         self.sums = collections.Counter()  # by metric and labels
         self.sizes = collections.Counter()  # sums of histograms
-        self.buckets = collections.defaultdict(collections.Counter)
+        self.buckets = collections.Counter()  # over all histograms
         self.levels = {}
         self.ends = {}
         self.unanswered = 0  # as the agent says
+        self.refuse = None  # an answer for one large request, once
         self.complaints = []
+        self.unread = []  # (request, acknowledged?)
 
     def accept(self, request):
         answer = super().accept(request)
-        done = answer.code == 200 and not answer.drop and not answer.torn and not answer.stall_s
-        try:
-            self._add(request, done)
-        except Exception as error:
-            self.complaints.append(f"{type(error).__name__}: {error}")
+        if self.refuse and len(request.body) > LARGE:
+            answer, self.refuse = self.refuse, None
+        self.unread.append((request, answer.code == 200 and not answer.drop and not answer.torn))
         return answer
 
-    def _add(self, request, done):
-        message = request.message()
-        self.complaints += otlp.complaints(message)
-        for point in otlp.points(message):
-            if done and point.name == "probemeter.agent.points.unanswered":
-                self.unanswered += point.value
-            if point.service != self.service:
-                continue
-            key = point.name, tuple(sorted(point.labels.items()))
-            if point.name == "e2e.level":
-                self.levels[key] = point.value, point.data.aggregation_temporality
-            elif done:
-                self._take(key, point)
+    def read(self):
+        while self.unread:
+            request, done = self.unread.pop(0)
+            # Other services of this host are none of this test's business, and may be many.
+            message = request.message()
+            for index in reversed(range(len(message.resource_metrics))):
+                name = otlp.attributes(message.resource_metrics[index].resource.attributes).get("service.name")
+                if name not in (self.service, "probemeter"):
+                    del message.resource_metrics[index]
+            self.complaints += otlp.complaints(message) if message.resource_metrics else []
+            for point in otlp.points(message):
+                self._add(point, done)
+
+    def _add(self, point, done):
+        key = point.name, tuple(sorted(point.labels.items()))
+        if point.service != self.service:
+            self.unanswered += point.value if done and point.name == "probemeter.agent.points.unanswered" else 0
+        elif point.name == "e2e.level":
+            self.levels[key] = point.value, point.data.aggregation_temporality
+        elif done:
+            self._take(key, point)
 
     def _take(self, key, point):
         at = point.point
@@ -84,10 +96,10 @@ class Ledger(Server):
         self.sums[key] += point.value
         if point.kind == "histogram":
             self.sizes[key] += at.sum
-            for number, count in enumerate(at.bucket_counts):
-                self.buckets[key][number] += count
+            self.buckets.update(dict(enumerate(at.bucket_counts)))
 
     def total(self, name):
+        self.read()
         return sum(value for (metric, _), value in self.sums.items() if metric == name)
 
     def totals(self):
@@ -109,11 +121,11 @@ def delta_through_outages(checks, directory, binary):
     with Ledger() as server, Fired(binary, "delta") as service, \
             Agent(directory, binary=CHECKED, **settings(server)) as agent:
         server.service = service.service
-        agent.wait_attached(service.pid, binary)
+        agent.wait_attached(service.pid, binary, 60.0)
         service.fire(100)
         checks.equal("before any outage, all is acknowledged", wait_taken(server, 100), (100,) * 3)
 
-        def outage(name, begin, end, exports=4):
+        def outage(name, begin, end, exports=3):
             begin()
             for _ in range(exports):
                 service.fire(50)
@@ -143,7 +155,7 @@ def delta_through_outages(checks, directory, binary):
         server.answer = capture.OK
         # Each event is one value of 100.
         checks.near("sum of the histogram's deltas", sum(server.sizes.values()), 100.0 * service.total, 1e-9)
-        checks.equal("buckets of the histogram's deltas", sum(sum(b.values()) for b in server.buckets.values()), service.total)
+        checks.equal("buckets of the histogram's deltas", server.buckets.total(), service.total)
         checks.equal("the level is cumulative", list(server.levels.values()), [(70, otlp.CUMULATIVE)])
 
         server.close_door()
@@ -163,7 +175,7 @@ def last_export_fails(checks, directory, binary):
     with Ledger() as server, Fired(binary, "delta-lost") as service, \
             Agent(directory, binary=CHECKED, **settings(server, OTEL_METRIC_EXPORT_TIMEOUT=3000)) as agent:
         server.service = service.service
-        agent.wait_attached(service.pid, binary)
+        agent.wait_attached(service.pid, binary, 60.0)
         service.fire(10)
         checks.equal("acknowledged first", wait_taken(server, 10), (10,) * 3)
         server.close_door()
@@ -184,6 +196,31 @@ def index_by_definition(value, scale):
     if scale <= 0:
         return octave >> -scale
     return octave * 2**scale + math.ceil(within * 2**scale) - 1
+
+
+def wide_export(checks, directory):
+    """More than one request takes, in deltas: none is larger than 4 MiB, and one that is refused is all that comes again."""
+    binary, service = build(directory, "wide", WIDE_C), own_name("wide")
+    with Ledger(service) as server, recorder(binary, service) as child, Agent(
+            directory, binary=CHECKED, **settings(server, OTEL_METRIC_EXPORT_INTERVAL=3000)) as agent:
+        agent.wait_attached(child.pid, binary, 60.0)
+        for turn, refusal in enumerate((None, capture.status(400), capture.status(503)), 1):
+            mark, server.refuse = server.count(), refusal
+            record(child, [])
+            want = WIDE * turn, 2 * WIDE * turn
+
+            def taken():
+                return server.total("e2e.wide.one"), server.total("e2e.wide.two")
+
+            with contextlib.suppress(Failed):
+                wait_until("all of it acknowledged", lambda: taken() == want, 30.0)
+            sizes = [len(request.body) for request in server.requests[mark:]]
+            checks.equal(f"wide, turn {turn}: each event once", taken(), want)
+            checks.ok(f"wide, turn {turn}: several requests, none larger than 4 MiB",
+                      max(sizes) <= 4 << 20 and sum(size > LARGE for size in sizes) >= 2, sizes)
+            checks.ok(f"wide, turn {turn}: what was to be refused was", server.refuse is None)
+        checks.equal("wide: the agent ends", agent.stop(), 0)
+        checks.equal("wide: no rule was broken", server.complaints[:5], [])
 
 
 @contextlib.contextmanager
@@ -221,7 +258,7 @@ def exponential(checks, directory, binary, values, preference, rounds=3):
         def complete():
             return all(sum(p.value for p in points(metric)) == want for metric in ("e2e.spread", "e2e.declared"))
 
-        agent.wait_attached(child.pid, binary)
+        agent.wait_attached(child.pid, binary, 60.0)
         for _ in range(rounds):
             record(child, values)
             time.sleep(1.5 * INTERVAL_MS / 1000)
@@ -300,10 +337,43 @@ int main(void)
 """
 
 
-def build_values(directory):
-    source, path = directory / "values.c", directory / "values"
-    source.write_text(VALUES_C)
-    subprocess.run([os.environ.get("CC", "cc"), "-O2", f"-I{ROOT}/include", source, "-o", path], check=True)
+WIDE = 1500
+# Two counters whose four labels are as long as labels may be: about 2 KiB per point.
+WIDE_C = r"""
+#include <stdio.h>
+#include <string.h>
+#include <probemeter/probemeter.h>
+
+PROBEMETER_COUNTER(e2e_wide_one, "e2e.wide.one", "1", "Ones", "a", "b", "c", "d")
+PROBEMETER_COUNTER(e2e_wide_two, "e2e.wide.two", "1", "Twos", "a", "b", "c", "d")
+
+int main(void)
+{
+	char line[128], label[512];
+	int i;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	puts("ready");
+	while (fgets(line, sizeof(line), stdin)) {
+		for (i = 0; i < WIDE; i++) {
+			memset(label, 'x', 511);
+			label[511] = 0;
+			snprintf(line, sizeof(line), "%04d", i);
+			memcpy(label, line, 4);
+			PROBEMETER_ADD(e2e_wide_one, 1, label, label, label, label);
+			PROBEMETER_ADD(e2e_wide_two, 2, label, label, label, label);
+		}
+		puts("done");
+	}
+	return 0;
+}
+"""
+
+
+def build(directory, name, text):
+    source, path = directory / f"{name}.c", directory / name
+    source.write_text(text)
+    subprocess.run([os.environ.get("CC", "cc"), "-O2", f"-DWIDE={WIDE}", f"-I{ROOT}/include", source, "-o", path], check=True)
     return path
 
 
@@ -315,7 +385,9 @@ def main():
             delta_through_outages(checks, directory, binary)
         with checks.run("the last export"):
             last_export_fails(checks, directory, binary)
-        values = build_values(directory)
+        with checks.run("larger than a request"):
+            wide_export(checks, directory)
+        values = build(directory, "values", VALUES_C)
         narrow = [1.0, 1.5, 2.0, 2.0000001, 3.0, 4.0, 1000.0, 1024.0, 0.001]
         wide = [*narrow, 0.0, -1.0, -3.0, -1e-9, 1e-300, 1e300, 2.0**-1022, 7e-200]
         with checks.run("exponential, cumulative"):
