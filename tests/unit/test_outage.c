@@ -49,12 +49,31 @@ static void outage_starts_over(void **state)
 	assert_string_equal(line, "back after 2 h 1 min, 1 export failed");
 }
 
+/* A first try that fails is told at once, and the export's own failure is then no second warning. */
+static void outage_begins_with_the_first_try(void **state)
+{
+	struct outage outage = { 0 };
+	char line[128];
+
+	(void)state;
+	assert_int_equal(outage_suspect(&outage, 1 * S, line, sizeof(line)), OUTAGE_BEGINS);
+	assert_string_equal(line, "trying again, quiet until it is back");
+	assert_int_equal(outage_update(&outage, false, 8 * S, line, sizeof(line)), OUTAGE_SAME);
+	assert_int_equal(outage_suspect(&outage, 11 * S, line, sizeof(line)), OUTAGE_SAME);
+	assert_int_equal(outage_update(&outage, true, 13 * S, line, sizeof(line)), OUTAGE_ENDS);
+	assert_string_equal(line, "back after 12 s, 1 export failed");
+	assert_int_equal(outage_suspect(&outage, 21 * S, line, sizeof(line)), OUTAGE_BEGINS);
+	assert_int_equal(outage_update(&outage, true, 22 * S, line, sizeof(line)), OUTAGE_ENDS);
+	assert_string_equal(line, "back after 1 s, 0 exports failed");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(outage_is_quiet_while_exports_arrive),
 		cmocka_unit_test(outage_warns_once_and_sums_up),
 		cmocka_unit_test(outage_starts_over),
+		cmocka_unit_test(outage_begins_with_the_first_try),
 	};
 
 	return cmocka_run_group_tests_name("outage", tests, NULL, NULL);

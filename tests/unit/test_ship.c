@@ -476,6 +476,203 @@ static void ship_tries_once_when_already_told(void **state)
 	(void)close(trial.limit.stop_fd);
 }
 
+/* What the collector asked for outlives the export: the next one does not go out, but for the last of all. */
+static void ship_remembers_retry_after(void **state)
+{
+	static const struct server_step steps[] = { { .status = 429, .headers = "Retry-After: 30\r\n" }, { .status = 503 } };
+	struct trial trial = { .limit = { .budget_ms = 3000, .stop_fd = -1 } };
+
+	(void)state;
+	trial_start(&trial, steps, COUNT(steps));
+	trial_send(&trial);
+	assert_int_equal(trial.err, -EREMOTEIO);
+	for (int i = 0; i < 3; i++) {
+		trial_send(&trial);
+		assert_int_equal(trial.err, -EAGAIN);
+		assert_true(trial.result.retryable);
+		assert_false(trial.result.uncertain);
+		assert_int_equal(trial.result.attempts, 0);
+		assert_true(trial.took_ms < 1000);
+		assert_ptr_equal(strstr(trial.result.message, "not sent: the collector asked to be left alone for another "),
+				 trial.result.message);
+		assert_int_equal(server_requests(trial.server), 1);
+	}
+	/* The last one is refused again, this time without a word about when: then it is the usual backoff. */
+	trial.limit.last = true;
+	trial_send(&trial);
+	assert_int_equal(trial.err, 0);
+	assert_int_equal(trial.result.attempts, 2);
+	trial.limit.last = false;
+	trial_send(&trial);
+	assert_int_equal(trial.err, 0);
+	assert_int_equal(trial.result.attempts, 1);
+	trial_end(&trial);
+}
+
+/* Where the next export's budget holds what is left of the wait, it is waited for. */
+static void ship_waits_for_what_an_earlier_export_was_told(void **state)
+{
+	static const struct server_step steps[] = { { .status = 503, .headers = "Retry-After: 2\r\n" } };
+	struct trial trial = { .limit = { .budget_ms = 1000, .stop_fd = -1 } };
+	uint64_t waited;
+
+	(void)state;
+	trial_start(&trial, steps, COUNT(steps));
+	trial_send(&trial);
+	assert_int_equal(trial.err, -EREMOTEIO);
+	trial.limit.budget_ms = 10000;
+	trial_send(&trial);
+	assert_int_equal(trial.err, 0);
+	server_stop(trial.server);
+	waited = server_request(trial.server, 1)->time_ms - server_request(trial.server, 0)->time_ms;
+	assert_in_range(waited, 1990, 6000);
+	trial_end(&trial);
+}
+
+/* Lost answers are marked, also when a later try delivers; what was refused, or never left, is not. */
+static void ship_marks_what_may_have_arrived(void **state)
+{
+	static const struct {
+		struct server_step step;
+		int err;
+		bool uncertain;
+	} rows[] = {
+		{ { .act = SERVER_HANG_UP }, 0, true },
+		{ { .act = SERVER_STALL }, -ETIMEDOUT, true },
+		{ { .act = SERVER_TEAR, .status = 200, .headers = PROTOBUF, .body = partial, .body_size = 4 }, -ECONNRESET, true },
+		{ { .act = SERVER_TEAR, .status = 503, .body = "x", .body_size = 1 }, 0, false },
+		{ { .act = SERVER_TEAR, .status = 400, .body = "x", .body_size = 1 }, -ECONNRESET, false },
+		{ { .act = SERVER_BABBLE, .body = "SSH-2.0-OpenSSH\r\n", .body_size = 17 }, -EPROTO, false },
+		{ { .status = 503 }, 0, false },
+		{ { .status = 400 }, -EREMOTEIO, false },
+		{ ANSWER(200, "Content-Type: text/html\r\n", "<html>"), -EPROTO, false },
+		{ { .status = 200 }, 0, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct trial trial = { .options.timeout_ms = 700,
+				       .limit = { .budget_ms = 5000, .stop_fd = -1, .backoff_ms = 20 } };
+
+		trial_run(&trial, &rows[i].step, 1);
+		if (trial.err != rows[i].err || trial.result.uncertain != rows[i].uncertain)
+			fail_msg("row %zu: err %d, uncertain %d: %s", i, trial.err, trial.result.uncertain,
+				 trial.result.message);
+		assert_int_equal(trial.result.retries, trial.result.attempts - 1);
+		assert_in_range(trial.result.duration_ms, 0, trial.took_ms);
+		assert_true(trial.result.duration_ms + 50 >= trial.took_ms);
+		trial_end(&trial);
+	}
+}
+
+/* The first wait is what the caller says. */
+static void ship_backs_off_from_where_it_is_told(void **state)
+{
+	static const struct server_step steps[] = { { .status = 503 }, { .status = 503 }, { .status = 503 }, { .status = 503 } };
+	struct trial trial = { .limit = { .budget_ms = 30000, .stop_fd = -1, .backoff_ms = 4 } };
+
+	(void)state;
+	trial_run(&trial, steps, COUNT(steps));
+	assert_int_equal(trial.err, 0);
+	assert_int_equal(trial.result.attempts, 5);
+	/* 60 ms in the mean; 7500 ms by default, and never less than half of that. */
+	assert_in_range(trial.took_ms, 28, 2500);
+	trial_end(&trial);
+}
+
+struct trouble {
+	unsigned calls;
+	uint64_t time_ms;
+	struct ship_result result;
+};
+
+static void note_trouble(void *context, const struct ship_result *so_far)
+{
+	struct trouble *trouble = context;
+
+	trouble->calls++;
+	trouble->time_ms = now_ms();
+	trouble->result = *so_far;
+}
+
+/* The first failed try is told at once, if it is not the last one; the others are not. */
+static void ship_tells_of_the_first_failed_try(void **state)
+{
+	static const struct server_step steps[] = { { .status = 503 }, { .status = 502 } };
+	static const struct server_step final = { .status = 400 };
+	struct trouble trouble = { 0 }, none = { 0 };
+	struct trial trial = { .limit = { .budget_ms = 20000, .stop_fd = -1, .troubled = note_trouble, .context = &trouble } };
+	struct trial other = { .limit = { .budget_ms = 20000, .stop_fd = -1, .troubled = note_trouble, .context = &none } };
+
+	(void)state;
+	trial_run(&trial, steps, COUNT(steps));
+	assert_int_equal(trial.err, 0);
+	assert_int_equal(trouble.calls, 1);
+	assert_int_equal(trouble.result.status, 503);
+	assert_string_equal(trouble.result.message, "answered 503");
+	assert_true(trouble.time_ms < server_request(trial.server, 1)->time_ms);
+	trial_end(&trial);
+	trial_run(&other, &final, 1);
+	assert_int_equal(other.err, -EREMOTEIO);
+	trial_send(&other);
+	assert_int_equal(none.calls, 0);
+	trial_end(&other);
+}
+
+/* A success needs no words, whatever they would have been in; a web page and plain text are no collector's. */
+static void ship_takes_a_quiet_success(void **state)
+{
+	static const struct {
+		struct server_step step;
+		int err;
+	} rows[] = {
+		{ ANSWER(200, NULL, ""), 0 },
+		{ ANSWER(200, "Content-Type: text/plain; charset=utf-8\r\n", ""), 0 },
+		{ ANSWER(200, "Content-Type: application/octet-stream\r\n", ""), 0 },
+		{ ANSWER(202, PROTOBUF, ""), 0 },
+		{ { .status = 204 }, 0 },
+		{ ANSWER(200, "Content-Type: application/json\r\n", "{}"), 0 },
+		{ ANSWER(200, "Content-Type: text/html\r\n", ""), -EPROTO },
+		/* Valid protobuf, by accident. */
+		{ ANSWER(200, "Content-Type: text/plain\r\n", "\x0a\x00"), -EPROTO },
+		{ ANSWER(200, NULL, "OK"), -EPROTO },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct trial trial = { 0 };
+
+		trial_run(&trial, &rows[i].step, 1);
+		if (trial.err != rows[i].err)
+			fail_msg("row %zu: err %d: %s", i, trial.err, trial.result.message);
+		assert_false(trial.result.retryable);
+		trial_end(&trial);
+	}
+}
+
+/* A certificate that cannot be read is named with its variable, before anything is sent; without TLS nobody looks. */
+static void ship_names_certificates_it_cannot_read(void **state)
+{
+	struct options options = { .url = "https://127.0.0.1:1/", .certificate = "/no/such/ca.pem",
+				   .source[OPTION_CERTIFICATE] = "OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE" };
+	struct ship_limit limit = { .budget_ms = 5000, .stop_fd = -1 };
+	struct trial trial = { .options.certificate = "/no/such/ca.pem" };
+	struct ship_result result;
+	struct ship *ship = ship_new(&options);
+
+	(void)state;
+	assert_non_null(ship);
+	assert_int_equal(ship_send(ship, body, sizeof(body), &limit, &result), -EIO);
+	assert_string_equal(result.message, "OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE: '/no/such/ca.pem' cannot be read: No such "
+			    "file or directory");
+	assert_false(result.retryable);
+	assert_false(result.uncertain);
+	ship_free(ship);
+	trial_run(&trial, NULL, 0);
+	assert_int_equal(trial.err, 0);
+	trial_end(&trial);
+}
+
 /* What cannot be sent is refused before anything is tried. */
 static void ship_refuses_what_it_cannot_send(void **state)
 {
@@ -497,6 +694,8 @@ int main(void)
 	/* These wait as long as a real backoff does, so the others run beside them. */
 	const struct CMUnitTest waiting[] = {
 		cmocka_unit_test(ship_honours_retry_after),
+		cmocka_unit_test(ship_remembers_retry_after),
+		cmocka_unit_test(ship_waits_for_what_an_earlier_export_was_told),
 		cmocka_unit_test(ship_backs_off_within_its_budget),
 		cmocka_unit_test(ship_retries_lost_connections_a_few_times),
 	};
@@ -514,6 +713,11 @@ int main(void)
 		cmocka_unit_test(ship_times_out_on_a_stall),
 		cmocka_unit_test(ship_stops_when_told),
 		cmocka_unit_test(ship_tries_once_when_already_told),
+		cmocka_unit_test(ship_marks_what_may_have_arrived),
+		cmocka_unit_test(ship_backs_off_from_where_it_is_told),
+		cmocka_unit_test(ship_tells_of_the_first_failed_try),
+		cmocka_unit_test(ship_takes_a_quiet_success),
+		cmocka_unit_test(ship_names_certificates_it_cannot_read),
 		cmocka_unit_test(ship_refuses_what_it_cannot_send),
 	};
 	int failed, ended;
