@@ -40,29 +40,34 @@ struct http {
 	uint8_t *body;
 	size_t size;
 	bool too_big;
+	bool answered; /* once: whatever is there does speak the protocol */
 	char error[CURL_ERROR_SIZE];
 };
+
+#define ASK_GRPC "; is this an OTLP/gRPC endpoint? OTEL_EXPORTER_OTLP_PROTOCOL can choose http/protobuf"
 
 /* What went wrong on the way to an answer. Whatever is not here is -EIO and not tried again. */
 static const struct http_failure {
 	CURLcode code;
 	int err;
 	bool retryable;
-	const char *remedy;
+	const char *remedy, *grpc_remedy;
 } http_failures[] = {
 	{ .code = CURLE_COULDNT_RESOLVE_PROXY, .err = -EIO, .retryable = true },
 	{ .code = CURLE_COULDNT_RESOLVE_HOST, .err = -EIO, .retryable = true },
 	{ .code = CURLE_COULDNT_CONNECT, .err = -ECONNREFUSED, .retryable = true },
 	{ .code = CURLE_SSL_CONNECT_ERROR, .err = -EIO, .retryable = true },
-	{ .code = CURLE_GOT_NOTHING, .err = -ECONNRESET, .retryable = true },
-	{ .code = CURLE_SEND_ERROR, .err = -ECONNRESET, .retryable = true },
-	{ .code = CURLE_RECV_ERROR, .err = -ECONNRESET, .retryable = true },
-	{ .code = CURLE_HTTP2, .err = -ECONNRESET, .retryable = true },
+	{ .code = CURLE_GOT_NOTHING, .err = -ECONNRESET, .retryable = true, .grpc_remedy = ASK_GRPC },
+	{ .code = CURLE_SEND_ERROR, .err = -ECONNRESET, .retryable = true, .grpc_remedy = ASK_GRPC },
+	{ .code = CURLE_RECV_ERROR, .err = -ECONNRESET, .retryable = true, .grpc_remedy = ASK_GRPC },
+	{ .code = CURLE_HTTP2, .err = -ECONNRESET, .retryable = true, .grpc_remedy = ASK_GRPC },
 	{ .code = CURLE_HTTP2_STREAM, .err = -ECONNRESET, .retryable = true },
 	{ .code = CURLE_PARTIAL_FILE, .err = -ECONNRESET },
 	{ .code = CURLE_OPERATION_TIMEDOUT, .err = -ETIMEDOUT },
-	{ .code = CURLE_UNSUPPORTED_PROTOCOL, .err = -EPROTO }, /* HTTP/0.9, that is: no status line */
-	{ .code = CURLE_WEIRD_SERVER_REPLY, .err = -EPROTO },
+	/* HTTP/0.9, that is: no status line. */
+	{ .code = CURLE_UNSUPPORTED_PROTOCOL, .err = -EPROTO,
+	  .remedy = "; is this an OTLP/HTTP endpoint? OTEL_EXPORTER_OTLP_PROTOCOL can choose grpc" },
+	{ .code = CURLE_WEIRD_SERVER_REPLY, .err = -EPROTO, .grpc_remedy = ASK_GRPC },
 	{ .code = CURLE_PEER_FAILED_VERIFICATION, .err = -EIO,
 	  .remedy = "; OTEL_EXPORTER_OTLP_CERTIFICATE can name the authority that signed it" },
 	{ .code = CURLE_SSL_CACERT_BADFILE, .err = -EIO },
@@ -335,6 +340,7 @@ static void answer_read(struct http *http, size_t sent, struct http_answer *answ
 	(void)curl_easy_getinfo(http->easy, CURLINFO_REDIRECT_URL, &location);
 	(void)curl_easy_getinfo(http->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
 	answer->sent = uploaded >= (curl_off_t)sent;
+	http->answered = http->answered || answer->status;
 	/* Seconds or a date; curl knows both and gives seconds from now. */
 	(void)curl_easy_getinfo(http->easy, CURLINFO_RETRY_AFTER, &retry_after);
 	if (retry_after > 0)
@@ -350,12 +356,15 @@ static void answer_read(struct http *http, size_t sent, struct http_answer *answ
 	answer->size = http->size;
 }
 
-/* Which file it was, as the user called it. */
+/* Which file it was, as the user called it: that of the authorities, or else the client's own. */
 static void name_files(const struct http *http, CURLcode code, char *out, size_t out_size)
 {
 	const struct certs_file *file = http->certs.file;
 	size_t used = strlen(out);
 
+	if (code != CURLE_SSL_CACERT_BADFILE && !file[CERTS_CLIENT].path)
+		(void)snprintf(out + used, out_size - used, "; if it asks for a certificate, "
+			       "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE can name one");
 	for (size_t i = 0; i < CERTS_ROLES && used < out_size; i++) {
 		if (!file[i].path || (code == CURLE_SSL_CACERT_BADFILE) != (i == CERTS_AUTHORITY))
 			continue;
@@ -364,49 +373,57 @@ static void name_files(const struct http *http, CURLcode code, char *out, size_t
 	}
 }
 
-/* From curl's code to ours. A status that came counts more than how the connection ended. */
-static int http_judge(struct http *http, CURLcode code, struct http_answer *answer)
-{
-	const char *words = *http->error ? http->error : curl_easy_strerror(code);
-	const char *remedy = "";
-	curl_off_t connected_us = 0;
-	int err = -EIO;
-
-	if (code == CURLE_OK)
-		return 0;
-	for (size_t i = 0; i < sizeof(http_failures) / sizeof(http_failures[0]); i++) {
-		if (http_failures[i].code != code)
-			continue;
-		err = http_failures[i].err;
-		answer->retryable = http_failures[i].retryable && !answer->status;
-		remedy = http_failures[i].remedy ? http_failures[i].remedy : "";
-	}
-	/* A timeout before there is a connection is a failure to connect; after it, the collector may have the data. */
-	(void)curl_easy_getinfo(http->easy, CURLINFO_PRETRANSFER_TIME_T, &connected_us);
-	if (code == CURLE_OPERATION_TIMEDOUT && !connected_us)
-		answer->retryable = true;
-	if (http->too_big) {
-		err = -EMSGSIZE;
-		words = "the answer is larger than 4 MiB";
-	}
-	(void)snprintf(answer->problem, sizeof(answer->problem), "%s%s", words, remedy);
-	/* In TLS 1.3 a server refuses a client's certificate when the request is already on its way. */
-	if (http->tls && code == CURLE_RECV_ERROR && strstr(words, " alert ")) {
-		answer->sent = false;
-		err = -EIO;
-		code = CURLE_SSL_CERTPROBLEM;
-	}
-	if (code == CURLE_SSL_CACERT_BADFILE || code == CURLE_SSL_CERTPROBLEM)
-		name_files(http, code, answer->problem, sizeof(answer->problem));
-	return err;
-}
-
 /* The code of RST_STREAM, which curl has only in its words: "... was not closed cleanly: CANCEL (err 8)". */
 static int reset_code(const struct http *http, CURLcode code)
 {
 	const char *number = code == CURLE_HTTP2_STREAM ? strstr(http->error, "(err ") : NULL;
 
 	return number ? (int)strtoul(number + strlen("(err "), NULL, 10) & 0xffff : -1;
+}
+
+/* In TLS 1.3 a server refuses a client's certificate when the request is already on its way: with an alert, or by
+ * closing, which may overtake the alert. */
+static bool client_refused(const struct http *http, int err, struct http_answer *answer)
+{
+	bool alert = http->tls && strstr(http->error, " alert ");
+
+	if (alert)
+		answer->sent = false;
+	return alert || (http->tls && err == -ECONNRESET && !http->answered && answer->reset < 0);
+}
+
+/* From curl's code to ours. A status that came counts more than how the connection ended. */
+static int http_judge(struct http *http, CURLcode code, struct http_answer *answer)
+{
+	static const struct http_failure other = { .err = -EIO };
+	const char *words = *http->error ? http->error : curl_easy_strerror(code), *remedy;
+	const struct http_failure *failure = &other;
+	curl_off_t connected_us = 0;
+	bool refused;
+
+	if (code == CURLE_OK)
+		return 0;
+	for (size_t i = 0; i < sizeof(http_failures) / sizeof(http_failures[0]); i++)
+		if (http_failures[i].code == code)
+			failure = &http_failures[i];
+	answer->retryable = failure->retryable && !answer->status;
+	/* A timeout before there is a connection is a failure to connect; after it, the collector may have the data. */
+	(void)curl_easy_getinfo(http->easy, CURLINFO_PRETRANSFER_TIME_T, &connected_us);
+	if (code == CURLE_OPERATION_TIMEDOUT && !connected_us)
+		answer->retryable = true;
+	if (http->too_big) {
+		(void)snprintf(answer->problem, sizeof(answer->problem), "the answer is larger than 4 MiB");
+		return -EMSGSIZE;
+	}
+	/* Said when the other side had closed before curl asked for its address: no reason, only a sign. */
+	if (!strncmp(words, "getpeername()", strlen("getpeername()")))
+		words = curl_easy_strerror(code);
+	refused = client_refused(http, failure->err, answer);
+	remedy = http->grpc && !http->answered && !refused && failure->grpc_remedy ? failure->grpc_remedy : failure->remedy;
+	(void)snprintf(answer->problem, sizeof(answer->problem), "%s%s", words, remedy ? remedy : "");
+	if (refused || code == CURLE_SSL_CACERT_BADFILE || code == CURLE_SSL_CERTPROBLEM)
+		name_files(http, code, answer->problem, sizeof(answer->problem));
+	return failure->err;
 }
 
 /* Everything anew: curl keeps certificates, authorities and TLS sessions with the connection. */
@@ -482,8 +499,8 @@ int http_post(struct http *http, const uint8_t *body, size_t size, const struct 
 	if (err)
 		return err;
 	err = http_transfer(http, body, size, limit, &code);
-	answer_read(http, size, ret);
 	ret->reset = reset_code(http, code);
+	answer_read(http, size, ret);
 	if (err)
 		(void)snprintf(ret->problem, sizeof(ret->problem), "%s",
 			       err == -ECANCELED ? "stopped" : err == -ETIMEDOUT ? "timed out" : "curl failed");
