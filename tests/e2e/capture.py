@@ -7,11 +7,17 @@
         server.close_door()                        # connections are refused; open_door() ends that
         server.requests[-1].message()              # strictly decoded
 
+    capture.Server(tls=capture.tls(pair, authority))   # HTTPS, and with an authority mutual TLS; server.tls may be
+                                                       # replaced: the next connection takes the new one
+    capture.Server(host="::1"), capture.Server(host="/a/unix/socket")
+
 A Tee hands each request on, byte for byte, to receivers behind it, and lets a test choose which ones.
 """
 import http.server
+import os
 import socket
 import socketserver
+import ssl
 import threading
 import time
 
@@ -42,6 +48,16 @@ TORN = Answer(200, b"\x0a", torn=4096)
 DROP = Answer(drop=True)
 
 
+def tls(pair, authority=None):
+    """A server's side of TLS with the certificate @pair; @authority: clients must show one that it signed."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.cert, pair.key)
+    if authority:
+        context.load_verify_locations(authority.cert)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
 def status(code, **headers):
     """An error answer; header names have _ for -."""
     return Answer(code, b"refused by the test", "text/plain", {k.replace("_", "-"): v for k, v in headers.items()})
@@ -67,6 +83,7 @@ class Request:
         self.path = handler.path
         self.headers = handler.headers
         self.body = body
+        self.client = handler.client()
         self._time_ns = None
 
     def message(self):
@@ -100,7 +117,16 @@ class Request:
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+
+    def setup(self):
+        self.disable_nagle_algorithm = self.server.owner.family != socket.AF_UNIX
+        super().setup()
+
+    def client(self):
+        """The common names of the client's certificate and of who signed it; None without one."""
+        shown = getattr(self.connection, "getpeercert", dict)()
+        return tuple(dict(part[0] for part in shown[who])["commonName"] for who in ("subject", "issuer")) \
+            if shown else None
 
     def do_POST(self):
         length = int(self.headers.get("Content-Length", 0))
@@ -138,14 +164,32 @@ class _Listener(socketserver.ThreadingMixIn, http.server.HTTPServer):
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, owner, port):
+    def __init__(self, owner):
         self.owner = owner
         self._connections = set()
-        super().__init__(("127.0.0.1", port), _Handler, bind_and_activate=False)
-        # So that the place can be held, not listening, while the door is closed.
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self.address_family = owner.family
+        self.allow_reuse_address = owner.family != socket.AF_UNIX
+        super().__init__(owner.address, _Handler, bind_and_activate=False)
+        if self.allow_reuse_address:
+            # So that the place can be held, not listening, while the door is closed.
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         self.server_bind()
         self.server_activate()
+
+    def server_bind(self):  # without HTTPServer's look for the host's name
+        socketserver.TCPServer.server_bind(self)
+
+    def finish_request(self, request, client_address):
+        """In the connection's own thread, where a handshake may take its time."""
+        if not self.owner.tls:
+            super().finish_request(request, client_address)
+            return
+        with self.owner.tls.wrap_socket(request, server_side=True) as wrapped:
+            self._connections.add(wrapped)
+            try:
+                super().finish_request(wrapped, client_address)
+            finally:
+                self._connections.discard(wrapped)
 
     def process_request(self, request, client_address):
         self._connections.add(request)
@@ -169,20 +213,27 @@ class _Listener(socketserver.ThreadingMixIn, http.server.HTTPServer):
 class Server:
     """A receiver of one's own on loopback; self.otlp is its base endpoint."""
 
-    def __init__(self, answer=OK):
+    def __init__(self, answer=OK, host="127.0.0.1", tls=None):
         self.answer = answer
+        self.tls = tls
         self.answers = []  # consumed first, one per request
         self.requests = []
         self.stopping = threading.Event()
         self._lock = threading.Lock()
         self._listener = None
         self._thread = None
-        self._place = socket.socket()
+        self._place = None
+        self.family = socket.AF_UNIX if host[0] == "/" else socket.AF_INET6 if ":" in host else socket.AF_INET
+        if self.family == socket.AF_UNIX:
+            self.address, self.port, self.otlp = host, None, f"unix:{host}"
+            return
+        self._place = socket.socket(self.family)
         self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        self._place.bind(("127.0.0.1", 0))
+        self._place.bind((host, 0))
         self.port = self._place.getsockname()[1]
-        self.otlp = f"http://127.0.0.1:{self.port}"
+        self.address = (host, self.port)
+        self.otlp = f"http{'s' if tls else ''}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     def __enter__(self):
         self.open_door()
@@ -191,12 +242,13 @@ class Server:
     def __exit__(self, *exc):
         self.stopping.set()
         self.close_door()
-        self._place.close()
+        if self._place:
+            self._place.close()
 
     def open_door(self):
         if self._listener:
             return
-        self._listener = _Listener(self, self.port)
+        self._listener = _Listener(self)
         self._thread = threading.Thread(target=self._listener.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
@@ -209,6 +261,8 @@ class Server:
         self._listener.server_close()
         self._thread.join()
         self._listener = None
+        if self.family == socket.AF_UNIX:
+            os.unlink(self.address)
 
     def accept(self, request):
         with self._lock:

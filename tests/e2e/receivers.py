@@ -59,11 +59,19 @@ class QueryApi:
 
 
 class VictoriaMetrics(Child, QueryApi):
-    """OTLP at self.otlp (a base: v1/metrics is appended), PromQL at self.url."""
+    """OTLP at self.otlp (a base: v1/metrics is appended), PromQL at self.url; with a certs.Pair OTLP also at
+    self.otlp_tls."""
 
     name = "VictoriaMetrics"
 
-    def __init__(self, directory):
+    def __init__(self, directory, pair=None):
+        tls = []
+        if pair:
+            port = free_port()
+            self.otlp_tls = f"https://127.0.0.1:{port}/opentelemetry"
+            # One value for each listener, in their order.
+            tls = [f"-httpListenAddr=127.0.0.1:{port}", "-tls=false,true", f"-tlsCertFile=,{pair.cert}",
+                   f"-tlsKeyFile=,{pair.key}"]
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.otlp = f"{self.url}/opentelemetry"
@@ -71,6 +79,7 @@ class VictoriaMetrics(Child, QueryApi):
             TOOLS / "bin/victoria-metrics",
             f"-storageDataPath={directory}/victoria-metrics",
             f"-httpListenAddr=127.0.0.1:{self.port}",
+            *tls,
             "-opentelemetry.usePrometheusNaming",
             "-search.latencyOffset=0s",
             "-search.disableCache",
