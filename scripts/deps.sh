@@ -50,6 +50,7 @@ test    | python3-protobuf      | decodes OTLP strictly, independent of protobuf
 test    | python3-grpcio        | a gRPC server that is not ours: statuses, TLS, mutual TLS
 test    | npm / nodejs          | brings and runs the mock OTLP server that decodes gRPC
 test    | openssl               | makes the certificates of the TLS tests
+test    | python3-h2            | HTTP/2 of the test collector that misbehaves
 test    | gdb                   | backtraces from inside a probe
 test    | linux-perf            | perf --call-graph dwarf from inside a probe
 test    | libcap2-bin           | setpriv'"'"'s companion: capsh, getpcaps in the non-root checks

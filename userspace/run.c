@@ -26,6 +26,7 @@
 #include "log.h"
 #include "options.h"
 #include "outage.h"
+#include "phase.h"
 #include "sender.h"
 #include "trial.h"
 
@@ -50,6 +51,7 @@ struct agent {
 	const struct metric *too_large; /* named in the log last */
 	size_t binaries;
 	bool said_nothing_found;
+	uint64_t phase_ns; /* of the exports within the interval */
 	uint64_t collected_ns; /* when, CLOCK_MONOTONIC; 0: not yet */
 	int signal_fd;
 };
@@ -322,9 +324,12 @@ static bool wait_until(struct agent *agent, uint64_t until_ns)
 static void loop(struct agent *agent)
 {
 	uint64_t interval_ns = agent->options->interval_ms * 1000000ull;
-	uint64_t next_sweep = clock_ns(CLOCK_MONOTONIC), next_export = next_sweep + interval_ns, now;
+	uint64_t next_sweep = clock_ns(CLOCK_MONOTONIC), next_export = next_sweep, now;
 	bool end = false;
 
+	/* --once counts over one whole interval. */
+	next_export += agent->options->once ? interval_ns :
+					      phase_wait_ns(clock_ns(CLOCK_REALTIME), interval_ns, agent->phase_ns);
 	while (!end) {
 		now = clock_ns(CLOCK_MONOTONIC);
 		/* Before an export too: the dead must be out of the levels, and forked children in. */
@@ -342,9 +347,8 @@ static void loop(struct agent *agent)
 			(void)export_points(agent, last);
 			if (last)
 				return;
-			/* A late export does not move the ones after it. */
-			while (next_export <= now)
-				next_export += interval_ns;
+			next_export = phase_next(next_export, clock_ns(CLOCK_MONOTONIC), clock_ns(CLOCK_REALTIME), interval_ns,
+						 agent->phase_ns);
 		}
 		end = wait_until(agent, next_sweep < next_export ? next_sweep : next_export);
 	}
@@ -395,10 +399,12 @@ static int start(struct agent *agent)
 	agent->arena = arena_new();
 	if (agent->metrics && agent->services &&
 	    !services_agent(agent->services, agent->options->service_name, agent->options->resource.pair,
-			    agent->options->resource.count, &own))
+			    agent->options->resource.count, &own)) {
 		agent->collector = collector_new(&agent->kernel, agent->metrics, agent->services, own,
 						 agent->trial.result[agent->trial.way].ns,
 						 agent->options->aggregation == AGGREGATION_EXPONENTIAL);
+		agent->phase_ns = phase_of(own, agent->options->interval_ms * 1000000ull);
+	}
 	if (exporters & EXPORTER_CONSOLE)
 		agent->console = console_new(stdout);
 	if (exporters & EXPORTER_OTLP)
