@@ -233,6 +233,10 @@ static int http_setup(struct http *http, const struct options *options)
 	set_pointer(http, CURLOPT_PROTOCOLS_STR, "http,https", &code);
 	set_number(http, CURLOPT_FOLLOWLOCATION, 0, &code);
 	set_number(http, CURLOPT_NOSIGNAL, 1, &code);
+#if LIBCURL_VERSION_NUM >= 0x075700
+	/* Do not wait for a name server that does not answer: the thread that asks it ends by itself. */
+	set_number(http, CURLOPT_QUICK_EXIT, 1, &code);
+#endif
 	set_number(http, CURLOPT_POST, 1, &code);
 	set_pointer(http, CURLOPT_HTTPHEADER, http->headers, &code);
 	set_pointer(http, CURLOPT_USERAGENT,
@@ -296,11 +300,24 @@ static uint64_t now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+/* Bytes so far, either way. */
+static curl_off_t http_moved(struct http *http)
+{
+	curl_off_t up = 0, down = 0;
+	long head = 0;
+
+	(void)curl_easy_getinfo(http->easy, CURLINFO_SIZE_UPLOAD_T, &up);
+	(void)curl_easy_getinfo(http->easy, CURLINFO_SIZE_DOWNLOAD_T, &down);
+	(void)curl_easy_getinfo(http->easy, CURLINFO_HEADER_SIZE, &head);
+	return up + down + head;
+}
+
 /* Drive the transfer to its end, or to the end of patience. */
 static int http_drive(struct http *http, const struct http_limit *limit, CURLcode *ret_code)
 {
 	struct curl_waitfd stop = { .fd = limit->stop_fd, .events = CURL_WAIT_POLLIN };
-	uint64_t now = now_ms(), deadline = now + limit->timeout_ms;
+	uint64_t now = now_ms(), deadline = now + limit->timeout_ms, moved_at = now, wait;
+	curl_off_t moved = 0;
 	bool stopped = false;
 	CURLMsg *message;
 	int running = 1;
@@ -311,11 +328,17 @@ static int http_drive(struct http *http, const struct http_limit *limit, CURLcod
 		if (!running)
 			break;
 		now = now_ms();
-		if (now >= deadline)
+		if (http_moved(http) != moved) {
+			moved = http_moved(http);
+			moved_at = now;
+		}
+		if (now >= deadline || (limit->quiet_ms && now - moved_at >= limit->quiet_ms))
 			return stopped ? -ECANCELED : -ETIMEDOUT;
+		wait = deadline - now < 1000 ? deadline - now : 1000;
+		if (limit->quiet_ms && moved_at + limit->quiet_ms - now < wait)
+			wait = moved_at + limit->quiet_ms - now;
 		stop.revents = 0;
-		if (curl_multi_poll(http->multi, &stop, limit->stop_fd >= 0 && !stopped,
-				    deadline - now < 1000 ? (int)(deadline - now) : 1000, NULL))
+		if (curl_multi_poll(http->multi, &stop, limit->stop_fd >= 0 && !stopped, (int)wait, NULL))
 			return -EIO;
 		if (stop.revents) {
 			stopped = true;

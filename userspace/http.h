@@ -15,6 +15,7 @@ struct http;
 
 struct http_limit {
 	uint64_t timeout_ms;
+	uint64_t quiet_ms; /* give up when no byte has gone either way for so long; 0: @timeout_ms alone counts */
 	int stop_fd; /* -1: none */
 };
 

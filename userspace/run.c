@@ -31,6 +31,8 @@
 #include "trial.h"
 
 #define SWEEP_NS 1000000000ull
+/* Told to end, a collector that is silent for so long is not waited for any more. */
+#define FLUSH_QUIET_MS 3000
 
 struct agent {
 	const struct options *options;
@@ -52,6 +54,7 @@ struct agent {
 	size_t binaries;
 	bool said_nothing_found;
 	uint64_t phase_ns; /* of the exports within the interval */
+	uint64_t quiet_ms; /* of the last export, see sender_flush() */
 	uint64_t collected_ns; /* when, CLOCK_MONOTONIC; 0: not yet */
 	int signal_fd;
 };
@@ -234,7 +237,7 @@ static int flush(struct agent *agent, const struct requests *requests)
 	const struct sender_result *result;
 	uint64_t lost = 0;
 	size_t count, i;
-	int err = sender_flush(agent->sender, requests);
+	int err = sender_flush(agent->sender, requests, agent->quiet_ms);
 
 	if (err)
 		return err;
@@ -301,6 +304,19 @@ static int export_points(struct agent *agent, bool last)
 	return export_otlp(agent, &points, last);
 }
 
+/* From here on SIGTERM and SIGINT do what they do to any program: whoever sends a second one wants no last export. */
+static void signals_kill(struct agent *agent)
+{
+	struct signalfd_siginfo first;
+	sigset_t signals;
+
+	(void)!read(agent->signal_fd, &first, sizeof(first));
+	(void)sigemptyset(&signals);
+	(void)sigaddset(&signals, SIGTERM);
+	(void)sigaddset(&signals, SIGINT);
+	(void)sigprocmask(SIG_UNBLOCK, &signals, NULL);
+}
+
 /* Wait until @until_ns for a signal or a result. Return: true if a signal says to end. */
 static bool wait_until(struct agent *agent, uint64_t until_ns)
 {
@@ -341,18 +357,20 @@ static void loop(struct agent *agent)
 				log_message(LOG_INFO, "no process has probes yet; looking every second");
 			}
 		}
+		if (now >= next_export && agent->options->once)
+			break;
 		if (now >= next_export) {
-			bool last = agent->options->once;
-
-			(void)export_points(agent, last);
-			if (last)
-				return;
+			(void)export_points(agent, false);
 			next_export = phase_next(next_export, clock_ns(CLOCK_MONOTONIC), clock_ns(CLOCK_REALTIME), interval_ns,
 						 agent->phase_ns);
 		}
 		end = wait_until(agent, next_sweep < next_export ? next_sweep : next_export);
 	}
-	(void)sweep(agent);
+	signals_kill(agent);
+	if (end) {
+		agent->quiet_ms = FLUSH_QUIET_MS;
+		(void)sweep(agent);
+	}
 	(void)export_points(agent, true);
 }
 
@@ -461,7 +479,7 @@ int run(const struct options *options)
 			(void)sigwait(&signals, &received);
 		return 0;
 	}
-	agent.signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
+	agent.signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (agent.signal_fd < 0) {
 		log_message(LOG_ERROR, "run: no signalfd: %s", strerror(errno));
 		return 1;

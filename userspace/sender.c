@@ -276,9 +276,10 @@ void sender_end(struct sender *sender)
 	sender->running = false;
 }
 
-int sender_flush(struct sender *sender, const struct requests *requests)
+int sender_flush(struct sender *sender, const struct requests *requests, uint64_t quiet_ms)
 {
-	struct ship_limit limit = { .stop_fd = -1, .last = true };
+	/* Nothing cuts the last export short. */
+	struct ship_limit limit = { .quiet_ms = quiet_ms, .stop_fd = -1, .last = true };
 	uint64_t spent_ms;
 	int err;
 

@@ -62,8 +62,8 @@ size_t sender_results(struct sender *sender, const struct sender_result **ret);
 void sender_end(struct sender *sender);
 
 /* The last export, after sender_end(): in the caller's thread, within what that has left of the export timeout. Its results
- * are there at once. */
-int sender_flush(struct sender *sender, const struct requests *requests);
+ * are there at once. @quiet_ms: as in struct ship_limit. */
+int sender_flush(struct sender *sender, const struct requests *requests, uint64_t quiet_ms);
 
 void sender_free(struct sender *sender);
 

@@ -356,14 +356,15 @@ static int ship_hold(const struct ship *ship, uint64_t deadline_ms, const struct
 static int ship_tries(struct ship *ship, const uint8_t *body, size_t size, const struct ship_limit *limit,
 		      struct ship_result *result)
 {
-	uint64_t deadline = now_ms() + limit->budget_ms;
+	uint64_t start = now_ms(), deadline = start + limit->budget_ms;
+	uint64_t last_try = limit->quiet_ms && limit->quiet_ms < limit->budget_ms ? start + limit->quiet_ms : deadline;
 	struct http_answer answer = { 0 };
 	int err = ship_hold(ship, deadline, limit, result);
 
 	if (err)
 		return err;
 	for (;;) {
-		struct http_limit one = { .stop_fd = limit->stop_fd };
+		struct http_limit one = { .quiet_ms = limit->quiet_ms, .stop_fd = limit->stop_fd };
 		uint64_t now = now_ms(), wait_ms;
 		int64_t asked_ms;
 
@@ -377,7 +378,7 @@ static int ship_tries(struct ship *ship, const uint8_t *body, size_t size, const
 		if (!err || !result->retryable || result->attempts == SHIP_ATTEMPTS)
 			return err;
 		wait_ms = ship_wait_ms(limit->backoff_ms, result->attempts, asked_ms);
-		if (now_ms() + wait_ms >= deadline)
+		if (now_ms() + wait_ms >= last_try)
 			return err;
 		if (limit->troubled && result->attempts == 1)
 			limit->troubled(limit->context, result);

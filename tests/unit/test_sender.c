@@ -148,7 +148,7 @@ static void end_cuts_short_and_flush_keeps_to_its_time(void **state)
 	assert_int_equal(result[0].delivery, DELIVERY_DONE);
 	assert_int_equal(result[1].delivery, DELIVERY_UNCERTAIN);
 	assert_int_equal(result[2].delivery, DELIVERY_UNTRIED);
-	assert_int_equal(sender_flush(sender, &requests), 0);
+	assert_int_equal(sender_flush(sender, &requests, 0), 0);
 	/* 3 s from sender_end() on; a loaded machine may add to it, another 3 s would be a second budget. */
 	assert_true(server_now_ms() - start < 5000);
 	assert_int_equal(sender_results(sender, &result), 3);

@@ -673,6 +673,30 @@ static void ship_names_certificates_it_cannot_read(void **state)
 	trial_end(&trial);
 }
 
+/* With a limit on silence a stall costs that much and not the timeout, and nobody is asked again after it. */
+static void ship_gives_up_on_silence(void **state)
+{
+	static const struct server_step steps[] = { { .act = SERVER_STALL } };
+
+	(void)state;
+	for (int refused = 0; refused < 2; refused++) {
+		struct trial trial = { .limit = { .budget_ms = 20000, .quiet_ms = 400, .stop_fd = -1 },
+				       .options.timeout_ms = 20000 };
+
+		trial_start(&trial, steps, COUNT(steps));
+		if (refused) {
+			server_free(trial.server);
+			trial.server = NULL;
+		}
+		trial_send(&trial);
+		assert_int_equal(trial.err, refused ? -ECONNREFUSED : -ETIMEDOUT);
+		assert_in_range(trial.result.attempts, 1, 2);
+		assert_true(trial.took_ms < 1500);
+		assert_true(refused || trial.took_ms >= 390);
+		trial_end(&trial);
+	}
+}
+
 /* What cannot be sent is refused before anything is tried. */
 static void ship_refuses_what_it_cannot_send(void **state)
 {
@@ -718,6 +742,7 @@ int main(void)
 		cmocka_unit_test(ship_tells_of_the_first_failed_try),
 		cmocka_unit_test(ship_takes_a_quiet_success),
 		cmocka_unit_test(ship_names_certificates_it_cannot_read),
+		cmocka_unit_test(ship_gives_up_on_silence),
 		cmocka_unit_test(ship_refuses_what_it_cannot_send),
 	};
 	int failed, ended;
