@@ -41,6 +41,8 @@ struct http {
 	size_t size;
 	bool too_big;
 	bool answered; /* once: whatever is there does speak the protocol */
+	const uint8_t *post; /* what of the request has not left yet */
+	size_t post_size;
 	char error[CURL_ERROR_SIZE];
 };
 
@@ -59,6 +61,7 @@ static const struct http_failure {
 	{ .code = CURLE_SSL_CONNECT_ERROR, .err = -EIO, .retryable = true },
 	{ .code = CURLE_GOT_NOTHING, .err = -ECONNRESET, .retryable = true, .grpc_remedy = ASK_GRPC },
 	{ .code = CURLE_SEND_ERROR, .err = -ECONNRESET, .retryable = true, .grpc_remedy = ASK_GRPC },
+	{ .code = CURLE_SEND_FAIL_REWIND, .err = -ECONNRESET, .retryable = true, .grpc_remedy = ASK_GRPC },
 	{ .code = CURLE_RECV_ERROR, .err = -ECONNRESET, .retryable = true, .grpc_remedy = ASK_GRPC },
 	{ .code = CURLE_HTTP2, .err = -ECONNRESET, .retryable = true, .grpc_remedy = ASK_GRPC },
 	{ .code = CURLE_HTTP2_STREAM, .err = -ECONNRESET, .retryable = true },
@@ -112,6 +115,19 @@ static size_t http_field(char *data, size_t one, size_t bytes, void *context)
 		http->fields_size += length + 1;
 	}
 	http->fields[http->fields_size] = '\0';
+	return bytes;
+}
+
+/* The request, once. Handed over as a whole, curl would send it again by itself where a connection that it had kept
+ * is lost before an answer: at once, and without a word to ship.c, which waits and counts. */
+static size_t http_give(char *data, size_t one, size_t room, void *context)
+{
+	struct http *http = context;
+	size_t bytes = http->post_size < one * room ? http->post_size : one * room;
+
+	memcpy(data, http->post, bytes);
+	http->post += bytes;
+	http->post_size -= bytes;
 	return bytes;
 }
 
@@ -250,6 +266,9 @@ static int http_setup(struct http *http, const struct options *options)
 		http_setup_grpc(http, &code);
 	set_pointer(http, CURLOPT_ERRORBUFFER, http->error, &code);
 	set_pointer(http, CURLOPT_WRITEDATA, http, &code);
+	set_pointer(http, CURLOPT_READDATA, http, &code);
+	if (!code)
+		code = curl_easy_setopt(http->easy, CURLOPT_READFUNCTION, http_give);
 	if (!code)
 		code = curl_easy_setopt(http->easy, CURLOPT_WRITEFUNCTION, http_take);
 	return code == CURLE_OK ? 0 : code == CURLE_OUT_OF_MEMORY ? -ENOMEM : -EIO;
@@ -438,6 +457,8 @@ static int http_judge(struct http *http, CURLcode code, struct http_answer *answ
 		(void)snprintf(answer->problem, sizeof(answer->problem), "the answer is larger than 4 MiB");
 		return -EMSGSIZE;
 	}
+	if (code == CURLE_SEND_FAIL_REWIND)
+		words = "connection lost without an answer";
 	/* Said when the other side had closed before curl asked for its address: no reason, only a sign. */
 	if (!strncmp(words, "getpeername()", strlen("getpeername()")))
 		words = curl_easy_strerror(code);
@@ -490,7 +511,8 @@ static int http_transfer(struct http *http, const uint8_t *body, size_t size, co
 	(void)snprintf(line, sizeof(line), "grpc-timeout: %llum", (unsigned long long)(
 		       limit->timeout_ms < GRPC_TIMEOUT_MAX ? limit->timeout_ms : GRPC_TIMEOUT_MAX));
 	set_pointer(http, CURLOPT_HTTPHEADER, http->grpc ? &timeout : http->headers, &code);
-	set_pointer(http, CURLOPT_POSTFIELDS, body, &code);
+	http->post = body;
+	http->post_size = size;
 	if (!code)
 		code = curl_easy_setopt(http->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size);
 	set_number(http, CURLOPT_TIMEOUT_MS, (long)limit->timeout_ms, &code);
