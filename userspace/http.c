@@ -57,7 +57,8 @@ static const struct http_failure {
 } http_failures[] = {
 	{ .code = CURLE_COULDNT_RESOLVE_PROXY, .err = -EIO, .retryable = true },
 	{ .code = CURLE_COULDNT_RESOLVE_HOST, .err = -EIO, .retryable = true },
-	{ .code = CURLE_COULDNT_CONNECT, .err = -ECONNREFUSED, .retryable = true },
+	{ .code = CURLE_COULDNT_CONNECT, .err = -ECONNREFUSED, .retryable = true,
+	  .remedy = "; does a collector listen there? OTEL_EXPORTER_OTLP_ENDPOINT says where" },
 	{ .code = CURLE_SSL_CONNECT_ERROR, .err = -EIO, .retryable = true },
 	{ .code = CURLE_GOT_NOTHING, .err = -ECONNRESET, .retryable = true, .grpc_remedy = ASK_GRPC },
 	{ .code = CURLE_SEND_ERROR, .err = -ECONNRESET, .retryable = true, .grpc_remedy = ASK_GRPC },
@@ -66,7 +67,8 @@ static const struct http_failure {
 	{ .code = CURLE_HTTP2, .err = -ECONNRESET, .retryable = true, .grpc_remedy = ASK_GRPC },
 	{ .code = CURLE_HTTP2_STREAM, .err = -ECONNRESET, .retryable = true },
 	{ .code = CURLE_PARTIAL_FILE, .err = -ECONNRESET },
-	{ .code = CURLE_OPERATION_TIMEDOUT, .err = -ETIMEDOUT },
+	{ .code = CURLE_OPERATION_TIMEDOUT, .err = -ETIMEDOUT,
+	  .remedy = "; OTEL_EXPORTER_OTLP_TIMEOUT is how long one request may take" },
 	/* HTTP/0.9, that is: no status line. */
 	{ .code = CURLE_UNSUPPORTED_PROTOCOL, .err = -EPROTO,
 	  .remedy = "; is this an OTLP/HTTP endpoint? OTEL_EXPORTER_OTLP_PROTOCOL can choose grpc" },
@@ -440,7 +442,9 @@ static int http_judge(struct http *http, CURLcode code, struct http_answer *answ
 	static const struct http_failure other = { .err = -EIO };
 	const char *words = *http->error ? http->error : curl_easy_strerror(code), *remedy;
 	const struct http_failure *failure = &other;
+	const char *system = "";
 	curl_off_t connected_us = 0;
+	long error = 0;
 	bool refused;
 
 	if (code == CURLE_OK)
@@ -451,8 +455,12 @@ static int http_judge(struct http *http, CURLcode code, struct http_answer *answ
 	answer->retryable = failure->retryable && !answer->status;
 	/* A timeout before there is a connection is a failure to connect; after it, the collector may have the data. */
 	(void)curl_easy_getinfo(http->easy, CURLINFO_PRETRANSFER_TIME_T, &connected_us);
+	if (code == CURLE_OPERATION_TIMEDOUT)
+		words = connected_us ? "no whole answer in time" : "no connection in time";
 	if (code == CURLE_OPERATION_TIMEDOUT && !connected_us)
 		answer->retryable = true;
+	if (code == CURLE_COULDNT_CONNECT && !curl_easy_getinfo(http->easy, CURLINFO_OS_ERRNO, &error) && error)
+		system = strerror((int)error);
 	if (http->too_big) {
 		(void)snprintf(answer->problem, sizeof(answer->problem), "the answer is larger than 4 MiB");
 		return -EMSGSIZE;
@@ -464,7 +472,8 @@ static int http_judge(struct http *http, CURLcode code, struct http_answer *answ
 		words = curl_easy_strerror(code);
 	refused = client_refused(http, failure->err, answer);
 	remedy = http->grpc && !http->answered && !refused && failure->grpc_remedy ? failure->grpc_remedy : failure->remedy;
-	(void)snprintf(answer->problem, sizeof(answer->problem), "%s%s", words, remedy ? remedy : "");
+	(void)snprintf(answer->problem, sizeof(answer->problem), "%s%s%s%s", words, *system ? ": " : "", system,
+		       remedy ? remedy : "");
 	if (refused || code == CURLE_SSL_CACERT_BADFILE || code == CURLE_SSL_CERTPROBLEM)
 		name_files(http, code, answer->problem, sizeof(answer->problem));
 	return failure->err;
@@ -546,9 +555,13 @@ int http_post(struct http *http, const uint8_t *body, size_t size, const struct 
 	err = http_transfer(http, body, size, limit, &code);
 	ret->reset = reset_code(http, code);
 	answer_read(http, size, ret);
+	/* Ours or curl's own clock, whichever was first. */
+	if (err == -ETIMEDOUT) {
+		code = CURLE_OPERATION_TIMEDOUT;
+		err = 0;
+	}
 	if (err)
-		(void)snprintf(ret->problem, sizeof(ret->problem), "%s",
-			       err == -ECANCELED ? "stopped" : err == -ETIMEDOUT ? "timed out" : "curl failed");
+		(void)snprintf(ret->problem, sizeof(ret->problem), "%s", err == -ECANCELED ? "stopped" : "curl failed");
 	else
 		err = http_judge(http, code, ret);
 	return err;

@@ -49,6 +49,7 @@ static const struct ship_status {
 	{ .status = 403, .remedy = "OTEL_EXPORTER_OTLP_HEADERS can carry credentials" },
 	{ .status = 404, .remedy = "check OTEL_EXPORTER_OTLP_ENDPOINT, to which /v1/metrics is added" },
 	{ .status = 405, .remedy = "is this an OTLP/HTTP endpoint?" },
+	{ .status = 413, .remedy = "OTEL_EXPORTER_OTLP_COMPRESSION=gzip makes requests smaller" },
 	{ .status = 415, .remedy = "is this an OTLP/HTTP endpoint that takes protobuf?" },
 	{ .status = 429, .retryable = true },
 	{ .status = 502, .retryable = true },
@@ -210,6 +211,8 @@ static void read_error(const struct http_answer *answer, const char *remedy, str
 		while (length && (words[length - 1] == '\n' || words[length - 1] == '\r'))
 			length--;
 	}
+	if (!remedy && !length)
+		remedy = "its own log may say why";
 	if (*answer->location)
 		say(result, "answered %ld: redirects are not followed; it points to %s", answer->status,
 		    answer->location);

@@ -31,8 +31,15 @@ static size_t wait_results(struct sender *sender, const struct sender_result **r
 {
 	struct pollfd fd = { .fd = sender_fd(sender), .events = POLLIN };
 
-	assert_int_equal(poll(&fd, 1, 20000), 1);
-	return sender_results(sender, ret);
+	struct ship_result trouble;
+	size_t count;
+
+	do {
+		assert_int_equal(poll(&fd, 1, 20000), 1);
+		(void)sender_trouble(sender, &trouble);
+		count = sender_results(sender, ret);
+	} while (!count);
+	return count;
 }
 
 /* What the collector answers to each, and what is made of it; further ones than @requests were not sent. */

@@ -202,13 +202,13 @@ static void ship_gives_up_on_other_statuses(void **state)
 	} rows[] = {
 		{ ANSWER(400, PROTOBUF, status), "answered 400: bad bounds" },
 		{ ANSWER(500, "Content-Type: text/plain; charset=utf-8\r\n", "no\x1b" "disk\n"), "answered 500: no\\x1bdisk" },
-		{ ANSWER(408, NULL, ""), "answered 408" },
+		{ ANSWER(408, NULL, ""), "answered 408; its own log may say why" },
 		{ ANSWER(401, NULL, ""), "answered 401; OTEL_EXPORTER_OTLP_HEADERS can carry credentials" },
 		{ ANSWER(404, "Content-Type: text/html\r\n", "<html>"),
 		  "answered 404; check OTEL_EXPORTER_OTLP_ENDPOINT, to which /v1/metrics is added" },
 		{ ANSWER(302, "Location: http://127.0.0.1:1/elsewhere\r\n", ""),
 		  "answered 302: redirects are not followed; it points to http://127.0.0.1:1/elsewhere" },
-		{ ANSWER(400, PROTOBUF, "\xff\xff"), "answered 400" },
+		{ ANSWER(400, PROTOBUF, "\xff\xff"), "answered 400; its own log may say why" },
 	};
 
 	(void)state;
