@@ -14,9 +14,11 @@ import time
 import traceback
 
 import faults
+import grpc_faults as grpc
 from agent import Agent, Fired, build_fired, totals
 from certificates import Authority
 from checks import Checks
+from h2.errors import ErrorCodes
 from process import Failed, scratch, wait_until
 
 INTERVAL_MS = 500
@@ -44,8 +46,9 @@ class Case:
         self.exports = exports
 
 
-def retried(step, **more):
-    return Case(str(step), step, again=True, **more)
+def retried(step, *says, **more):
+    """Tried again, and delivered then; the first failure is told."""
+    return Case(str(step), step, again=True, says=("trying again", *says), **more)
 
 
 def final(step, *says, **more):
@@ -74,12 +77,14 @@ class Results:
 class Group(threading.Thread):
     """One agent against one collector."""
 
-    def __init__(self, title, cases, directory, binary, grpc=False, authority=None, **variables):
+    def __init__(self, title, cases, directory, binary, grpc=False, authority=None, early=False,
+                 **variables):
         super().__init__()
         self.title = title
         self.cases = cases
         self.directory = directory
         self.binary = binary
+        self.early = early
         self.collector = faults.Collector(grpc=grpc, tls=authority)
         self.variables = {"OTEL_METRIC_EXPORT_INTERVAL": INTERVAL_MS, "OTEL_METRIC_EXPORT_TIMEOUT": 20000,
                           "OTEL_EXPORTER_OTLP_TIMEOUT": 1500, "no_proxy": "*", **variables}
@@ -103,7 +108,8 @@ class Group(threading.Thread):
                 Agent(self.directory, OTEL_EXPORTER_OTLP_ENDPOINT=collector.otlp, **self.variables) as self.agent:
             self.agent.wait_attached(self.fired.pid, self.binary)
             self.fired.fire(EVENTS)
-            self._wait_totals(0)
+            if not self.early:  # else the first export meets the first case
+                self._wait_totals(0)
             for case in self.cases:
                 self._case(case)
             self.results.equal(f"{self.title}: ends with status 0", self.agent.stop(), 0)
@@ -130,10 +136,10 @@ class Group(threading.Thread):
             self.collector.play(*case.steps)
             met = [step for step in case.steps if not step.door_s]
             if met:
-                wait_until("the fault is met", lambda: any(r.step is met[0] for r in self.collector.records[since:]), 20.0)
+                wait_until("the fault is met", lambda: any(r.step is met[0] for r in self.collector.records[since:]), 30.0)
             self.fired.fire(EVENTS)
             self.collector.wait_played()
-            self._wait_totals(since)
+            self._wait_totals(since, 40.0)
             if case.says and not any("partial" in str(step) for step in case.steps):
                 wait_until("the outage ends", lambda: any("back after" in line for line in self.agent.lines()[mark:]))
         except Failed as error:
@@ -184,19 +190,20 @@ class Group(threading.Thread):
 # --- the cases
 
 def http_retried():
-    yield from (retried(faults.status(code)) for code in (429, 502, 503, 504))
-    yield Case("503 three times", *[faults.status(503) for _ in range(3)], again=True)
-    yield retried(faults.status(503, "Retry-After: 2"), gaps=[(2.0, 2.2)])
-    yield retried(faults.status(429, "Retry-After: 1"), gaps=[(1.0, 1.2)])
-    yield retried(faults.status_retry_date(503, 2), gaps=[(2.0, 3.2)])
+    yield from (retried(faults.status(code), f"answered {code}") for code in (429, 502, 503, 504))
     yield from (retried(faults.reset(where)) for where in ("before", "body", "after"))
-    yield Case("refused for a moment", faults.refuse(1.2))
+    yield Case("refused", faults.refuse(3.0), says=("Connection refused", "OTEL_EXPORTER_OTLP_ENDPOINT"))
+
+
+def http_told_when():
+    yield retried(faults.status(503, "Retry-After: 2"), "answered 503", gaps=[(2.0, 2.2)])
+    yield retried(faults.status_retry_date(429, 2), "answered 429", gaps=[(2.0, 3.2)])
+    yield Case("503 three times", *[faults.status(503) for _ in range(3)], again=True, says=("answered 503",))
 
 
 def http_given_up():
     yield Case("503 for ever", *[faults.status(503) for _ in range(5)], again=True, gives_up=True,
                says=("answered 503", REFUSED))
-    yield final(faults.status(503, "Retry-After: 3600"), "answered 503")
 
 
 def http_final():
@@ -214,24 +221,75 @@ def http_final():
     yield final(faults.torn_answer(), "quiet until it is back")
     yield final(faults.stall(), "no whole answer in time", "OTEL_EXPORTER_OTLP_TIMEOUT")
     yield final(faults.trickle(0.1, 4.0), "no whole answer in time", "OTEL_EXPORTER_OTLP_TIMEOUT")
-    yield quiet(faults.trickle(0.02, 0.6))
+    yield quiet(faults.trickle(0.02, 0.2))
     yield final(faults.partial(3, "three points were bad"), "dropped 3 points", "three points were bad")
     yield final(faults.partial(0, "deprecated names"), "deprecated names")
     yield quiet(faults.partial(0, ""))
 
 
-def tls():
+def certificates():
     yield final(faults.certificate("expired"), "expired")
     yield final(faults.certificate("wrong-host"), "127.0.0.1")
     yield final(faults.certificate("self-signed"), "self-signed", "OTEL_EXPORTER_OTLP_CERTIFICATE")
-    yield retried(faults.status(503))
 
 
 def outages():
     """Exports that fail one after the other are one outage."""
-    yield Case("refused for a while", faults.refuse(4.0), says=("127.0.0.1", "Connection refused", "OTEL_EXPORTER_OTLP_ENDPOINT"))
+    yield Case("refused for a while", faults.refuse(4.0),
+               says=("127.0.0.1", "Connection refused", "OTEL_EXPORTER_OTLP_ENDPOINT"))
     yield final_in_a_row(faults.status(503), 6, "answered 503")
     yield final_in_a_row(faults.status(500), 4, "answered 500")
+
+
+def grpc_retried_codes():
+    for code, name in ((grpc.CANCELLED, "CANCELLED"), (grpc.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
+                       (grpc.ABORTED, "ABORTED"), (grpc.OUT_OF_RANGE, "OUT_OF_RANGE"),
+                       (grpc.UNAVAILABLE, "UNAVAILABLE"), (grpc.DATA_LOSS, "DATA_LOSS")):
+        yield retried(grpc.status(code), name, REFUSED)
+    yield retried(grpc.status(grpc.UNAVAILABLE, alone=False), "UNAVAILABLE", REFUSED)
+
+
+def grpc_retried_otherwise():
+    yield retried(grpc.status(grpc.RESOURCE_EXHAUSTED, retry_s=1.0), "RESOURCE_EXHAUSTED", gaps=[(1.0, 1.2)])
+    yield retried(grpc.status(grpc.UNAVAILABLE, retry_s=1.2, alone=False), "UNAVAILABLE", gaps=[(1.2, 1.4)])
+    yield retried(grpc.http_status(503))
+    yield from (retried(faults.reset(where)) for where in ("before", "body", "after"))
+    yield retried(grpc.away())
+    yield Case("refused", faults.refuse(3.0), says=("Connection refused", "OTEL_EXPORTER_OTLP_ENDPOINT"))
+
+
+def grpc_final():
+    for code, name, remedy in ((grpc.UNKNOWN, "UNKNOWN", ""), (grpc.INVALID_ARGUMENT, "INVALID_ARGUMENT", ""),
+                               (grpc.NOT_FOUND, "NOT_FOUND", ""), (grpc.INTERNAL, "INTERNAL", ""),
+                               (grpc.PERMISSION_DENIED, "PERMISSION_DENIED", "OTEL_EXPORTER_OTLP_HEADERS"),
+                               (grpc.RESOURCE_EXHAUSTED, "RESOURCE_EXHAUSTED", ""),
+                               (grpc.FAILED_PRECONDITION, "FAILED_PRECONDITION", ""),
+                               (grpc.UNIMPLEMENTED, "UNIMPLEMENTED", "OTEL_EXPORTER_OTLP_PROTOCOL"),
+                               (grpc.UNAUTHENTICATED, "UNAUTHENTICATED", "OTEL_EXPORTER_OTLP_HEADERS")):
+        yield final(grpc.status(code), name, REFUSED, remedy)
+    yield final(grpc.http_status(404))
+    yield final(grpc.no_status(), "is this an OTLP/gRPC endpoint?")
+    yield final(grpc.ends_without_trailers(), "is this an OTLP/gRPC endpoint?")
+    yield final(grpc.garbage_protobuf(), "is this an OTLP/gRPC endpoint?")
+    yield final(grpc.short_message(), "is this an OTLP/gRPC endpoint?")
+    yield final(grpc.bomb())
+    yield final(faults.stall(), "no whole answer in time", "OTEL_EXPORTER_OTLP_TIMEOUT")
+    yield final(grpc.trickle(0.1, 4.0), "no whole answer in time", "OTEL_EXPORTER_OTLP_TIMEOUT")
+    yield quiet(grpc.trickle(0.02, 0.2))
+    yield final(grpc.partial(3, "three points were bad"), "dropped 3 points", "three points were bad")
+    yield final(grpc.partial(0, "deprecated names"), "deprecated names")
+    yield quiet(grpc.partial(0, ""))
+
+
+def grpc_odd():
+    """What no collector does on purpose."""
+    yield final(grpc.big_answer(), "larger than 4 MiB")
+    yield retried(grpc.truncated_trailers())
+    yield retried(grpc.garbage_http2())
+    yield retried(grpc.garbage_frames())
+    yield retried(grpc.cancel(ErrorCodes.REFUSED_STREAM))
+    yield retried(grpc.cancel(ErrorCodes.CANCEL))
+    yield final(grpc.cancel(ErrorCodes.PROTOCOL_ERROR))
 
 
 def final_in_a_row(step, count, *says):
@@ -250,13 +308,14 @@ class Ending(threading.Thread):
         ("stalls", faults.stall(), {}, 2.9, 4.0, False),
         ("stalls, with a short export timeout", faults.stall(), {"OTEL_METRIC_EXPORT_TIMEOUT": 700}, 0.6, 1.7, False),
         ("resets", faults.reset("before"), {}, 0.0, 4.0, False),
-        ("Retry-After: 3600", faults.status(503, "Retry-After: 3600"), {}, 0.0, 1.0, False),
+        ("says Retry-After: 3600", faults.status(503, "Retry-After: 3600"), {}, 0.0, 1.0, False),
         ("503", faults.status(503), {}, 0.0, 4.0, False),
         ("trickles", faults.trickle(0.4, 60.0), {"OTEL_METRIC_EXPORT_TIMEOUT": 3500}, 3.4, 4.5, False),
     ]
 
     def __init__(self, cases, directory, binary):
         super().__init__()
+        self.title = "the end of the agent"
         self.cases = cases
         self.directory = directory
         self.binary = binary
@@ -307,7 +366,26 @@ def second_signal(results, directory, binary):
             took = time.monotonic() - asked
             name = f"{first.name}, then {second.name}"
             results.equal(f"{name}: ended by it", status, -second)
-            results.ok(f"{name}: at once", took < 1.0, f"{took:.2f} s")
+            results.ok(f"{name}: long before the collector is given up", took < 2.0, f"{took:.2f} s")
+
+
+def left_alone(results, directory, binary):
+    """A collector that asks for an hour gets it, over all exports but the last."""
+    with faults.Collector() as collector, Fired(binary, "left-alone") as fired, \
+            Agent(directory, OTEL_EXPORTER_OTLP_ENDPOINT=collector.otlp, OTEL_METRIC_EXPORT_INTERVAL=INTERVAL_MS,
+                  no_proxy="*") as agent:
+        agent.wait_attached(fired.pid, binary)
+        collector.play(faults.status(503, "Retry-After: 3600"))
+        collector.wait_played()
+        count = len(collector.records)
+        fired.fire(EVENTS)
+        time.sleep(6 * INTERVAL_MS / 1000)
+        results.equal("asked for an hour: nothing is sent meanwhile", len(collector.records), count)
+        results.equal("asked for an hour: status 0", agent.stop(), 0)
+        results.equal("asked for an hour: the last export is sent, and has all",
+                      totals(collector.accepted()[-1:], fired.service), (EVENTS,) * 3)
+        warned = [line for line in agent.warnings() if "export to" in line]
+        results.ok("asked for an hour: one warning", len(warned) == 1 and "answered 503" in warned[0], warned)
 
 
 def tell(checks, title, results):
@@ -322,31 +400,36 @@ def main():
     with scratch("faults") as directory:
         binary = build_fired(directory)
         authority = Authority(directory)
-        short = {"OTEL_METRIC_EXPORT_TIMEOUT": 700, "OTEL_EXPORTER_OTLP_TIMEOUT": 700}
+        # Every try belongs within the interval of its export.
+        long, longer, longest = ({"OTEL_METRIC_EXPORT_INTERVAL": ms} for ms in (2500, 8000, 14000))
         groups = [
-            Group("http, tried again", http_retried(), directory, binary),
-            Group("http, given up", http_given_up(), directory, binary),
+            Group("http, given up", http_given_up(), directory, binary, early=True, **longest),
+            Group("http, told when", http_told_when(), directory, binary, early=True, **longer),
+            Group("http, tried again", http_retried(), directory, binary, **long),
             Group("http, final", http_final(), directory, binary, OTEL_EXPORTER_OTLP_COMPRESSION="gzip"),
-            Group("https", tls(), directory, binary, authority=authority),
-            Group("outages", outages(), directory, binary, **short),
+            Group("https", certificates(), directory, binary, authority=authority),
+            Group("outages", outages(), directory, binary),
+            Group("grpc, codes tried again", grpc_retried_codes(), directory, binary, grpc=True, **long),
+            Group("grpc, tried again", grpc_retried_otherwise(), directory, binary, grpc=True, **long,
+                  OTEL_EXPORTER_OTLP_COMPRESSION="gzip"),
+            Group("grpc, odd", grpc_odd(), directory, binary, grpc=True, **long),
+            Group("grpc, final", grpc_final(), directory, binary, grpc=True),
+            Group("grpc, tls", certificates(), directory, binary, grpc=True, authority=authority),
         ]
         groups = [group for group in groups if not wanted or group.title in wanted]
+        if not wanted or "end" in wanted:
+            groups += [Ending(Ending.CASES[part::2], directory, binary) for part in range(2)]
         for group in groups:
             group.start()
+        if not wanted or "end" in wanted:
+            for part in (second_signal, left_alone):
+                results = Results()
+                with checks.run(part.__doc__):
+                    part(results, directory, binary)
+                tell(checks, part.__name__, results)
         for group in groups:
             group.join()
             tell(checks, group.title, group.results)
-        if not wanted or "end" in wanted:
-            endings = [Ending(Ending.CASES[part::2], directory, binary) for part in range(2)]
-            for ending in endings:
-                ending.start()
-            results = Results()
-            with checks.run("second signal"):
-                second_signal(results, directory, binary)
-            tell(checks, "second signal", results)
-            for ending in endings:
-                ending.join()
-                tell(checks, "the end of the agent", ending.results)
     checks.exit()
 
 
