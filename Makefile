@@ -127,7 +127,14 @@ $(B)/unit/probemeter: $(B)/unit/main.o $(B)/unit/agent.a
 	$(Q)$(CC) $(UNIT_FLAGS) $^ $(pkg_libs) -lm -lpthread -o $@
 
 .PHONY: tests
-tests: $(UNIT_TESTS) $(B)/unit/probemeter
+tests: $(UNIT_TESTS) $(B)/unit/probemeter $(B)/soak/soak
+
+# The exporter alone, without the kernel: thousands of exports against a collector that fails at random.
+$(B)/soak/%: tests/soak/%.c $(filter-out $(B)/userspace/main.o,$(AGENT_OBJECTS)) Makefile
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(AGENT_FLAGS) -MF $@.d $(pkg_cflags) $< $(filter-out $(B)/userspace/main.o,$(AGENT_OBJECTS)) \
+		$(pkg_libs) -lm -lpthread -o $@
 
 # --- for end-to-end tests: the agent's own code, told what to do
 
@@ -189,4 +196,4 @@ test-kernels: all
 clean:
 	$(Q)rm -rf $(B)
 
--include $(wildcard $(B)/bpf/*.d $(B)/userspace/*.d $(B)/unit/*.d $(B)/e2e/*.d $(B)/bench/*.d)
+-include $(wildcard $(B)/bpf/*.d $(B)/userspace/*.d $(B)/unit/*.d $(B)/e2e/*.d $(B)/bench/*.d $(B)/soak/*.d)

@@ -374,16 +374,16 @@ static int http_drive(struct http *http, const struct http_limit *limit, CURLcod
 	return 0;
 }
 
-static void answer_read(struct http *http, size_t sent, struct http_answer *answer)
+static void answer_read(struct http *http, struct http_answer *answer)
 {
 	const char *type = NULL, *location = NULL;
-	curl_off_t retry_after = 0, uploaded = 0;
+	curl_off_t retry_after = 0;
 
 	(void)curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE, &answer->status);
 	(void)curl_easy_getinfo(http->easy, CURLINFO_CONTENT_TYPE, &type);
 	(void)curl_easy_getinfo(http->easy, CURLINFO_REDIRECT_URL, &location);
-	(void)curl_easy_getinfo(http->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
-	answer->sent = uploaded >= (curl_off_t)sent;
+	/* curl forgets its own count where a connection is lost. */
+	answer->sent = !http->post_size;
 	http->answered = http->answered || answer->status;
 	/* Seconds or a date; curl knows both and gives seconds from now. */
 	(void)curl_easy_getinfo(http->easy, CURLINFO_RETRY_AFTER, &retry_after);
@@ -554,7 +554,7 @@ int http_post(struct http *http, const uint8_t *body, size_t size, const struct 
 		return err;
 	err = http_transfer(http, body, size, limit, &code);
 	ret->reset = reset_code(http, code);
-	answer_read(http, size, ret);
+	answer_read(http, ret);
 	/* Ours or curl's own clock, whichever was first. */
 	if (err == -ETIMEDOUT) {
 		code = CURLE_OPERATION_TIMEDOUT;

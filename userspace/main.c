@@ -2,6 +2,7 @@
 /*
  * main.c - options, then the command.
  */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -31,6 +32,8 @@ int main(int argc, char **argv)
 	size_t i;
 	int code;
 
+	/* Fixed, or one large answer of a collector would raise it, and the next one stay in the heap for good. */
+	(void)mallopt(M_MMAP_THRESHOLD, 1 << 17);
 	code = options_parse(argc, argv, getenv, &options, error, sizeof(error));
 	if (code) {
 		log_message(LOG_ERROR, "%s", error);

@@ -97,6 +97,7 @@ struct options {
 	unsigned aggregation; /* enum aggregation; only what this build has */
 	unsigned interval_ms;
 	unsigned export_timeout_ms; /* of one export with all its tries, and of the last flush */
+	unsigned backoff_ms; /* as in struct ship_limit; only tests set it */
 	const char *default_service; /* service.name for processes that name none and carry the catalogue's metrics */
 	const char *service_name; /* of the agent itself, or NULL */
 	struct pairs resource; /* of the agent itself */

@@ -30,6 +30,7 @@ struct sender {
 	struct ship *ship;
 	uint64_t budget_ms; /* of the last export; of the others too, but for the interval's end */
 	uint64_t turn_ms; /* so that no export runs into the next one's time */
+	unsigned backoff_ms;
 	int done_fd; /* readable: a result or trouble is there */
 	int stop_fd; /* readable: end waits */
 	pthread_t thread;
@@ -149,7 +150,7 @@ static void *work(void *context)
 {
 	struct sender *sender = context;
 	const struct ship_limit limit = { .budget_ms = sender->turn_ms, .stop_fd = sender->stop_fd,
-					  .troubled = note_trouble, .context = sender };
+					  .backoff_ms = sender->backoff_ms, .troubled = note_trouble, .context = sender };
 	struct job job;
 	uint64_t one = 1;
 
@@ -181,6 +182,7 @@ struct sender *sender_new(const struct options *options)
 	(void)pthread_cond_init(&sender->changed, NULL);
 	sender->budget_ms = options->export_timeout_ms;
 	sender->turn_ms = options->interval_ms < sender->budget_ms ? options->interval_ms : sender->budget_ms;
+	sender->backoff_ms = options->backoff_ms;
 	sender->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	sender->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	sender->ship = ship_new(options);
@@ -279,7 +281,8 @@ void sender_end(struct sender *sender)
 int sender_flush(struct sender *sender, const struct requests *requests, uint64_t quiet_ms)
 {
 	/* Nothing cuts the last export short. */
-	struct ship_limit limit = { .quiet_ms = quiet_ms, .stop_fd = -1, .last = true };
+	struct ship_limit limit = { .quiet_ms = quiet_ms, .stop_fd = -1, .backoff_ms = sender->backoff_ms,
+				    .last = true };
 	uint64_t spent_ms;
 	int err;
 

@@ -185,6 +185,8 @@ static int read_success(const struct http_answer *answer, struct ship_result *re
 
 	if (!err && !json)
 		err = read_response(answer->body, answer->size, result);
+	/* A web page comes from no collector; of anything else that is not understood nobody can tell. */
+	result->uncertain = result->uncertain || (err && !html);
 	if (err)
 		say(result, "answered %ld, but not in OTLP (%s); is this an OTLP/HTTP endpoint?", answer->status,
 		    *answer->type ? answer->type : "no content type");

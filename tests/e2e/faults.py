@@ -35,15 +35,17 @@ class Step:
     @read: "whole" request, "half" of its body, or "none" of it; "preface": as soon as a connection says anything.
     @answer: a function that returns what to send: bytes, or for gRPC the calls of grpc_faults.Stream; numbers are
     pauses in seconds. @end: "keep" the connection, "close", "reset", or "hold" it until the other side goes.
-    @accepts: the collector has the points. @door_s: nothing listens for so long. @certificate: what to show instead.
+    @accepts: the collector has the points; @lost: and the answer does not say so. @door_s: nothing listens for so long. @certificate: what to show instead.
     """
 
-    def __init__(self, name, answer=None, read="whole", end="keep", accepts=False, door_s=0.0, certificate=None):
+    def __init__(self, name, answer=None, read="whole", end="keep", accepts=False, lost=False, door_s=0.0,
+                 certificate=None):
         self.name = name
         self.answer = answer or (lambda: [])
         self.read = read
         self.end = end
         self.accepts = accepts
+        self.lost = lost
         self.door_s = door_s
         self.certificate = certificate
 
@@ -64,7 +66,7 @@ def refuse(seconds):
 def reset(where):
     """The connection is reset: "before" anything was read, in the middle of the "body"; "after" all was accepted."""
     return Step(f"reset {where}", read={"before": "none", "body": "half", "after": "whole"}[where], end="reset",
-                accepts=where == "after")
+                accepts=where == "after", lost=where == "after")
 
 
 def stall():
@@ -84,10 +86,10 @@ def _head(code, headers, length):
     return "\r\n".join(lines).encode() + b"\r\n\r\n"
 
 
-def answer(name, code, body=b"", headers=(), accepts=False, content_type=PROTOBUF):
+def answer(name, code, body=b"", headers=(), accepts=False, lost=False, content_type=PROTOBUF):
     """Any whole answer."""
     headers = [f"Content-Type: {content_type}", *headers]
-    return Step(name, lambda: [_head(code, headers, len(body)) + body], accepts=accepts)
+    return Step(name, lambda: [_head(code, headers, len(body)) + body], accepts=accepts, lost=lost)
 
 
 def status(code, *headers, words=b"refused by the test"):
@@ -133,11 +135,11 @@ def torn_answer():
     def pieces():
         return [_head(200, [f"Content-Type: {PROTOBUF}"], 4096) + b"\x0a", 0.05]
 
-    return Step("reset in the answer", pieces, end="reset", accepts=True)
+    return Step("reset in the answer", pieces, end="reset", accepts=True, lost=True)
 
 
 def big_answer(size=10 << 20):
-    return answer(f"{size >> 20} MiB answer", 200, b"\x0a\x00" * (size // 2), accepts=True)
+    return answer(f"{size >> 20} MiB answer", 200, b"\x0a\x00" * (size // 2), accepts=True, lost=True)
 
 
 def bomb(size=100 << 20):
@@ -147,7 +149,7 @@ def bomb(size=100 << 20):
         for _ in range(size >> 20):
             out.write(bytes(1 << 20))
     return answer(f"gzip bomb of {len(packed.getvalue()) >> 10} KiB", 200, packed.getvalue(),
-                  ["Content-Encoding: gzip"], accepts=True)
+                  ["Content-Encoding: gzip"], accepts=True, lost=True)
 
 
 OK = answer("ok", 200, accepts=True)
@@ -230,7 +232,7 @@ class Connection:
                 self.fill()
         if end == "reset":
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        return end == "keep"
+        return end == "keep" and not self.collector.cutting()
 
 
 def serve_http(collector, connection):
@@ -260,7 +262,7 @@ def serve_http(collector, connection):
 
 
 class Collector:
-    """See above. @tls: an Authority. self.otlp is the base endpoint; self.records what came, in its order."""
+    """See above. @tls: an Authority. @default: a Step, or a function that gives one, for when the script is over. self.otlp is the base endpoint; self.records what came, in its order."""
 
     def __init__(self, grpc=False, tls=None, default=None):
         if grpc:
@@ -278,7 +280,9 @@ class Collector:
         self._changed = threading.Condition()
         self._script = collections.deque()
         self._busy = 0
-        self._open = set()
+        self._open = {}  # by the thread that serves it
+        self._serving = set()  # threads that have a step
+        self._cutting = set()  # of these, threads whose connection is to go behind it
         self._listener = None
         self._place = self._bound()
         self.port = self._place.getsockname()[1]
@@ -314,8 +318,10 @@ class Collector:
         self._cut()
 
     def _cut(self):
+        """Idle connections now, the others behind their answer: what a step has promised is kept."""
         with self._changed:
-            connections = list(self._open)
+            connections = [sock for thread, sock in self._open.items() if thread not in self._serving]
+            self._cutting |= self._serving
         for sock in connections:
             try:
                 sock.shutdown(socket.SHUT_RDWR)
@@ -332,16 +338,15 @@ class Collector:
             with self._changed:
                 self.connections += 1
                 number = self.connections
-                self._open.add(sock)
             threading.Thread(target=self._connection, args=(sock, number), daemon=True).start()
 
     def _connection(self, sock, number):
+        thread = threading.get_ident()
         try:
             if self.tls:
-                plain, sock = sock, self._handshake(sock)
-                with self._changed:
-                    self._open.discard(plain)
-                    self._open.add(sock)
+                sock = self._handshake(sock)
+            with self._changed:
+                self._open[thread] = sock
             self._serve(self, Connection(self, sock, number))
         except (Gone, OSError):
             pass
@@ -349,7 +354,9 @@ class Collector:
             self.problems.append(f"{type(error).__name__}: {error}")
         finally:
             with self._changed:
-                self._open.discard(sock)
+                self._open.pop(thread, None)
+                self._serving.discard(thread)
+                self._cutting.discard(thread)
             try:
                 sock.close()
             except OSError:
@@ -402,16 +409,24 @@ class Collector:
 
     def peek(self):
         with self._changed:
-            return self._script[0] if self._script else self.default
+            return self._script[0] if self._script else None
 
     def next_step(self):
         with self._changed:
             self._busy += 1
-            return self._script.popleft() if self._script else self.default
+            self._serving.add(threading.get_ident())
+            if self._script:
+                return self._script.popleft()
+            return self.default() if callable(self.default) else self.default
+
+    def cutting(self):
+        with self._changed:
+            return threading.get_ident() in self._cutting
 
     def step_done(self):
         with self._changed:
             self._busy -= 1
+            self._serving.discard(threading.get_ident())
             self._changed.notify_all()
         self._look_ahead()
 

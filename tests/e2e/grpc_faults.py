@@ -91,15 +91,15 @@ def partial(rejected, words):
 def truncated_trailers():
     """An answer, and the connection closed where trailers belong."""
     return Step("truncated trailers", lambda: [("headers", HEAD, False), ("data", message(b""), False), 0.05],
-                end="close", accepts=True)
+                end="close", accepts=True, lost=True)
 
 
 def no_status():
-    return _answer("missing grpc-status", message(b""), {"x-scripted": "yes"}, accepts=True)
+    return _answer("missing grpc-status", message(b""), {"x-scripted": "yes"}, accepts=True, lost=True)
 
 
 def ends_without_trailers():
-    return Step("no trailers", lambda: [("headers", HEAD, False), ("data", message(b""), True)], accepts=True)
+    return Step("no trailers", lambda: [("headers", HEAD, False), ("data", message(b""), True)], accepts=True, lost=True)
 
 
 def garbage_http2():
@@ -113,22 +113,25 @@ def garbage_frames():
 
 
 def garbage_protobuf():
-    return _answer("garbage protobuf", message(bytes(range(255, 0, -1))), {"grpc-status": "0"}, accepts=True)
+    return _answer("garbage protobuf", message(bytes(range(255, 0, -1))), {"grpc-status": "0"}, accepts=True,
+                   lost=True)
 
 
 def short_message():
     """A message that is announced as longer than it is."""
-    return _answer("short message", struct.pack(">BI", 0, 100) + b"\x0a\x00", {"grpc-status": "0"}, accepts=True)
+    return _answer("short message", struct.pack(">BI", 0, 100) + b"\x0a\x00", {"grpc-status": "0"}, accepts=True,
+                   lost=True)
 
 
 def big_answer(size=10 << 20):
-    return _answer(f"{size >> 20} MiB answer", message(b"\x0a\x00" * (size // 2)), {"grpc-status": "0"}, accepts=True)
+    return _answer(f"{size >> 20} MiB answer", message(b"\x0a\x00" * (size // 2)), {"grpc-status": "0"}, accepts=True,
+                   lost=True)
 
 
 def bomb(size=100 << 20):
     packed = gzip.compress(bytes(size), 9)
     return _answer(f"gzip bomb of {len(packed) >> 10} KiB", message(packed, True), {"grpc-status": "0"}, accepts=True,
-                   head=HEAD | {"grpc-encoding": "gzip"})
+                   lost=True, head=HEAD | {"grpc-encoding": "gzip"})
 
 
 def cancel(code):
@@ -272,7 +275,7 @@ def serve(collector, connection):
     """Requests of one HTTP/2 connection."""
     connection.fill()
     step = collector.peek()
-    if step.read == "preface":
+    if step and step.read == "preface":
         step = collector.next_step()
         try:
             collector.record(Record(connection.number, {}, b"", False, step))
