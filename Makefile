@@ -6,6 +6,7 @@
 #   make test       install what is missing, build, run all tests (as root)
 #   make test-unit  the tests that need neither root nor network
 #   make test-kernels  boots other kernels and lets the agent count there
+#   make soak       an hour of exports and more, at a collector that fails at random
 #   make bench      what it costs, next to what else a service could use; needs a quiet machine
 #
 # V=1 shows the commands.
@@ -20,7 +21,7 @@ say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all deps run test test-unit test-headers test-e2e test-kernels bench clean
+.PHONY: all deps run test test-unit test-headers test-e2e test-kernels soak bench clean
 all: $(B)/probemeter services tests $(B)/e2e/probe_way
 
 WARN := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
@@ -142,6 +143,10 @@ $(B)/e2e/%: tests/e2e/%.c $(filter-out $(B)/userspace/main.o,$(AGENT_OBJECTS)) $
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(AGENT_FLAGS) -MF $@.d $(pkg_cflags) $(filter %.c %.o,$^) $(pkg_libs) -lm -lpthread -o $@
+SOAK_EXPORTS ?= 200000
+
+soak: $(B)/soak/soak
+	$(Q)/usr/bin/python3 -B tests/e2e/test_soak.py $(SOAK_EXPORTS) $(SOAK_SEED)
 
 # --- running them: each prints what it checks; scripts/test.sh adds up and stops at nothing
 

@@ -282,7 +282,7 @@ class Collector:
         self._busy = 0
         self._open = {}  # by the thread that serves it
         self._serving = set()  # threads that have a step
-        self._cutting = set()  # of these, threads whose connection is to go behind it
+        self._cutting = set()  # threads whose connection is cut, or will be behind its answer
         self._listener = None
         self._place = self._bound()
         self.port = self._place.getsockname()[1]
@@ -320,13 +320,14 @@ class Collector:
     def _cut(self):
         """Idle connections now, the others behind their answer: what a step has promised is kept."""
         with self._changed:
-            connections = [sock for thread, sock in self._open.items() if thread not in self._serving]
-            self._cutting |= self._serving
-        for sock in connections:
-            try:
-                sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+            self._cutting |= set(self._open)
+            for thread, sock in self._open.items():
+                if thread in self._serving:
+                    continue
+                try:
+                    sock.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
 
     def _accept(self, listener):
         while True:
@@ -413,9 +414,11 @@ class Collector:
 
     def next_step(self):
         with self._changed:
+            if threading.get_ident() in self._cutting:
+                raise Gone
             self._busy += 1
             self._serving.add(threading.get_ident())
-            if self._script:
+            if self._script and not self._script[0].at_connect():
                 return self._script.popleft()
             return self.default() if callable(self.default) else self.default
 

@@ -227,6 +227,11 @@ def http_final():
     yield quiet(faults.partial(0, ""))
 
 
+def tls_connections():
+    """A connection that was kept, and is lost."""
+    yield from (retried(faults.reset(where)) for where in ("before", "body", "after"))
+
+
 def certificates():
     yield final(faults.certificate("expired"), "expired")
     yield final(faults.certificate("wrong-host"), "127.0.0.1")
@@ -407,14 +412,16 @@ def main():
             Group("http, told when", http_told_when(), directory, binary, early=True, **longer),
             Group("http, tried again", http_retried(), directory, binary, **long),
             Group("http, final", http_final(), directory, binary, OTEL_EXPORTER_OTLP_COMPRESSION="gzip"),
-            Group("https", certificates(), directory, binary, authority=authority),
+            Group("https, certificates", certificates(), directory, binary, authority=authority),
+            Group("https", tls_connections(), directory, binary, authority=authority, **long),
             Group("outages", outages(), directory, binary),
             Group("grpc, codes tried again", grpc_retried_codes(), directory, binary, grpc=True, **long),
             Group("grpc, tried again", grpc_retried_otherwise(), directory, binary, grpc=True, **long,
                   OTEL_EXPORTER_OTLP_COMPRESSION="gzip"),
             Group("grpc, odd", grpc_odd(), directory, binary, grpc=True, **long),
             Group("grpc, final", grpc_final(), directory, binary, grpc=True),
-            Group("grpc, tls", certificates(), directory, binary, grpc=True, authority=authority),
+            Group("grpc, certificates", certificates(), directory, binary, grpc=True, authority=authority),
+            Group("grpc, tls", tls_connections(), directory, binary, grpc=True, authority=authority, **long),
         ]
         groups = [group for group in groups if not wanted or group.title in wanted]
         if not wanted or "end" in wanted:

@@ -5,7 +5,7 @@
 build/soak/soak is the agent's exporter alone (merge, deltas, requests, sending) with events of a known truth. The
 collector here keeps a ledger of all that it accepted, whether or not it could say so, and draws its faults by a seed:
 
-    test_soak.py [EXPORTS [SEED]]
+    test_soak.py [EXPORTS [SEED]]      by default half of them delta; SEED is printed with each run
 """
 import bisect
 import collections
@@ -26,18 +26,19 @@ from checks import Checks
 from process import BUILD, Failed
 
 SOAK = BUILD / "soak/soak"
-EXPORTS = 10000  # of all runs together
+EXPORTS = 20000  # of all runs together
+REJECTED = 2  # as some answers say; the ledger keeps them all the same
 RSS_MOST_KIB = 1024
 LEVEL = "soak.open"
 
-BOTH = [(30, faults.reset("before")), (30, faults.reset("body")), (40, faults.reset("after")), (1, faults.stall())]
+BOTH = [(30, faults.reset("before")), (30, faults.reset("body")), (40, faults.reset("after")), (0.1, faults.stall())]
 HTTP = BOTH + [
     (60, faults.status(503)), (20, faults.status(429)), (10, faults.status(502)), (10, faults.status(504)),
     (0.3, faults.status(503, "Retry-After: 1")), (30, faults.status(400)), (20, faults.status(500)),
     (10, faults.status(404)), (5, faults.status(308, "Location: http://127.0.0.1:1/")), (20, faults.torn_answer()),
     (10, faults.answer("garbage protobuf", 200, b"\xff" * 9, accepts=True, lost=True)),
     (5, faults.answer("a web page", 200, b"<html>", content_type="text/html")),
-    (20, faults.partial(0, "")), (0.5, faults.big_answer()), (0.2, faults.bomb()),
+    (20, faults.partial(0, "")), (20, faults.partial(REJECTED, "two")), (0.5, faults.big_answer()), (0.2, faults.bomb()),
 ]
 GRPC = BOTH + [
     (60, grpc.status(grpc.UNAVAILABLE)), (10, grpc.status(grpc.ABORTED)), (10, grpc.status(grpc.DATA_LOSS)),
@@ -46,7 +47,8 @@ GRPC = BOTH + [
     (10, grpc.http_status(503)), (5, grpc.http_status(404)), (20, grpc.truncated_trailers()), (10, grpc.no_status()),
     (5, grpc.ends_without_trailers()), (5, grpc.garbage_frames()), (5, grpc.garbage_protobuf()), (5, grpc.short_message()),
     (10, grpc.away()), (10, grpc.cancel(grpc.h2.errors.ErrorCodes.REFUSED_STREAM)),
-    (10, grpc.cancel(grpc.h2.errors.ErrorCodes.CANCEL)), (20, grpc.partial(0, "")), (0.3, grpc.big_answer()),
+    (10, grpc.cancel(grpc.h2.errors.ErrorCodes.CANCEL)), (20, grpc.partial(0, "")), (20, grpc.partial(REJECTED, "two")),
+    (0.3, grpc.big_answer()),
 ]
 FAULTY = 0.3  # of all requests
 
@@ -209,7 +211,7 @@ class Run(threading.Thread):
     def _run(self):
         with Receiver(self.ledger, self.mix, self.seed, grpc=self.mix is GRPC) as collector:
             environment = clean_environment(
-                OTEL_EXPORTER_OTLP_ENDPOINT=collector.otlp, OTEL_EXPORTER_OTLP_TIMEOUT=400, no_proxy="*",
+                OTEL_EXPORTER_OTLP_ENDPOINT=collector.otlp, OTEL_EXPORTER_OTLP_TIMEOUT=3000, no_proxy="*",
                 OTEL_METRIC_EXPORT_INTERVAL=5000, **self.variables)
             threading.Thread(target=collector.slam_doors, daemon=True).start()
             soak = subprocess.Popen([str(SOAK), str(self.exports), str(self.seed)], stdin=subprocess.PIPE,
@@ -249,7 +251,8 @@ class Run(threading.Thread):
         first, last, truth = self.windows[0], self.windows[-1], self.truth
         met = ", ".join(f"{count} {name}" for name, count in sorted(self.ledger.steps.items()))
         print(f"     {truth['exports']} exports in {self.seconds:.0f} s: {truth['requests']} requests, "
-              f"{truth['retries']} tries again, {truth['failed']} failed, {truth['uncertain']} with an answer lost")
+              f"{truth['retries']} tries again, {truth['failed']} failed, {truth['uncertain']} with an answer lost, "
+              f"{truth['timeouts']} without one in time")
         print(f"     met: {met}")
         print(f"     resident, KiB: {first['rss_kib']:.0f} in the first thousand, {last['rss_kib']:.0f} in the last; "
               f"descriptors at most {first['descriptors']} and {last['descriptors']}")
@@ -264,6 +267,8 @@ class Run(threading.Thread):
               f"differences: {len(differences)}", flush=True)
         checks.equal(f"{self.title}: accepted is what was fired", differences[:5], [])
         checks.equal(f"{self.title}: nothing twice but where the answer was lost", self.ledger.wrong[:5], [])
+        checks.equal(f"{self.title}: points that the collector says it rejected", truth["rejected"],
+                     REJECTED * self.ledger.steps[faults.partial(REJECTED, "two").name])
         checks.ok(f"{self.title}: the sender knows of every answer that was lost",
                   len(self.ledger.lost_bodies) <= truth["uncertain"], f"{len(self.ledger.lost_bodies)} bodies")
         checks.ok(f"{self.title}: faults were met", self.ledger.steps.total() - self.ledger.steps["ok"] > self.exports / 10 and
@@ -282,7 +287,7 @@ def main():
     exponential = {"OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION": "base2_exponential_bucket_histogram"}
     rpc = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
     packed = {"OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"}
-    each = max(exports // 4, 2000)
+    each = max(exports // 4, 2000)  # the first and the last thousand are apart
     pairs = [
         (Run("http, cumulative", each, seed, HTTP, **packed), Run("grpc, delta, exponential", each, seed + 1, GRPC, **rpc,
                                                                    **delta, **exponential)),

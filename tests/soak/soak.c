@@ -72,7 +72,7 @@ struct soak {
 	char label[SERIES_MAX][8];
 	uint64_t random;
 	/* So far. */
-	unsigned long exports, requests, failed, retries, uncertain, rejected;
+	unsigned long exports, requests, failed, retries, uncertain, timeouts, rejected;
 	bool busy;
 	/* Of this window. */
 	double rss_kib;
@@ -195,6 +195,7 @@ static void account(struct soak *soak)
 		soak->requests += result[i].delivery != DELIVERY_UNTRIED;
 		soak->retries += result[i].ship.retries;
 		soak->uncertain += result[i].ship.uncertain;
+		soak->timeouts += result[i].err == -ETIMEDOUT;
 		soak->rejected += result[i].ship.rejected;
 	}
 	if (count)
@@ -206,7 +207,7 @@ static int requests_make(struct soak *soak, struct requests *ret)
 	const struct merge_rule rule = { .time_unix_ns = now_unix_ns(),
 					 .exponential = soak->options.aggregation == AGGREGATION_EXPONENTIAL };
 	/* Often several requests, so that one is delivered and the next is not. */
-	size_t limit = draw(soak, 3) ? SPLIT_MAX_BYTES : 4000 + draw(soak, 8000), count;
+	size_t limit = draw(soak, 3) ? SPLIT_MAX_BYTES : 1200 + draw(soak, 6000), count;
 	struct sample *sample;
 	struct points points;
 	char why[256];
@@ -338,8 +339,8 @@ static void truth_tell(const struct soak *soak)
 		}
 	}
 	printf("], \"exports\": %lu, \"requests\": %lu, \"failed\": %lu, \"retries\": %lu, \"uncertain\": %lu, "
-	       "\"rejected\": %lu}\n", soak->exports, soak->requests, soak->failed, soak->retries, soak->uncertain,
-	       soak->rejected);
+	       "\"timeouts\": %lu, \"rejected\": %lu}\n", soak->exports, soak->requests, soak->failed, soak->retries,
+	       soak->uncertain, soak->timeouts, soak->rejected);
 	(void)fflush(stdout);
 }
 
@@ -357,6 +358,8 @@ static int start(struct soak *soak)
 	for (size_t i = 0; i < soak->options.warning_count; i++)
 		fprintf(stderr, "soak: %s\n", soak->options.warning[i]);
 	soak->options.backoff_ms = BACKOFF_MS;
+	/* Resident from the beginning, so that what grows later is the exporter. */
+	memset(soak->series, 0, sizeof(soak->series));
 	soak->resource = (struct resource){ &attribute, 1 };
 	for (size_t s = 0; s < SERIES_MAX; s++)
 		(void)snprintf(soak->label[s], sizeof(soak->label[s]), "%zu", s);
