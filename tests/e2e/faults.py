@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A collector that misbehaves by a script: OTLP over HTTP/1.1 or gRPC, in clear or over TLS.
 
-    with faults.Collector() as collector:              # Collector(grpc=True, tls=Authority(directory)) ...
+    with faults.Collector() as collector:              # Collector(grpc=True, tls=Certificates(directory)) ...
         ... agent with OTEL_EXPORTER_OTLP_ENDPOINT=collector.otlp ...
         collector.play(faults.status(503, "Retry-After: 2"), faults.reset("body"), faults.refuse(3.0))
         collector.wait_played()
@@ -22,6 +22,7 @@ import struct
 import threading
 import time
 
+import certs
 import otlp
 from process import Failed, wait_until
 
@@ -75,7 +76,7 @@ def stall():
 
 
 def certificate(name):
-    """A handshake with another certificate of the Authority."""
+    """A handshake with another one of the Certificates."""
     return Step(f"certificate {name}", certificate=name)
 
 
@@ -153,6 +154,25 @@ def bomb(size=100 << 20):
 
 
 OK = answer("ok", 200, accepts=True)
+
+
+class Certificates:
+    """What a collector may show: by name, "good" unless a step says otherwise. @authority is to be trusted."""
+
+    def __init__(self, directory):
+        self.authority = certs.Authority(directory, "trusted")
+        self.pairs = {
+            "good": self.authority.issue("good"),
+            "expired": self.authority.issue("expired", days=-1),
+            "wrong-host": self.authority.issue("wrong-host", names="DNS:collector.example.net"),
+            "self-signed": certs.Authority(directory, "self-signed"),
+        }
+
+    def context(self, name, protocols):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.pairs[name].cert, self.pairs[name].key)
+        context.set_alpn_protocols(protocols)
+        return context
 
 
 class Record:
@@ -262,7 +282,7 @@ def serve_http(collector, connection):
 
 
 class Collector:
-    """See above. @tls: an Authority. @default: a Step, or a function that gives one, for when the script is over. self.otlp is the base endpoint; self.records what came, in its order."""
+    """See above. @tls: Certificates. @default: a Step, or a function that gives one, for when the script is over. self.otlp is the base endpoint; self.records what came, in its order."""
 
     def __init__(self, grpc=False, tls=None, default=None):
         if grpc:

@@ -16,7 +16,6 @@ import traceback
 import faults
 import grpc_faults as grpc
 from agent import Agent, Fired, build_fired, totals
-from certificates import Authority
 from checks import Checks
 from h2.errors import ErrorCodes
 from process import Failed, scratch, wait_until
@@ -77,7 +76,7 @@ class Results:
 class Group(threading.Thread):
     """One agent against one collector."""
 
-    def __init__(self, title, cases, directory, binary, grpc=False, authority=None, early=False,
+    def __init__(self, title, cases, directory, binary, grpc=False, tls=None, early=False,
                  **variables):
         super().__init__()
         self.title = title
@@ -85,13 +84,13 @@ class Group(threading.Thread):
         self.directory = directory
         self.binary = binary
         self.early = early
-        self.collector = faults.Collector(grpc=grpc, tls=authority)
+        self.collector = faults.Collector(grpc=grpc, tls=tls)
         self.variables = {"OTEL_METRIC_EXPORT_INTERVAL": INTERVAL_MS, "OTEL_METRIC_EXPORT_TIMEOUT": 20000,
                           "OTEL_EXPORTER_OTLP_TIMEOUT": 1500, "no_proxy": "*", **variables}
         if grpc:
             self.variables.setdefault("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
-        if authority:
-            self.variables.setdefault("OTEL_EXPORTER_OTLP_CERTIFICATE", authority.file)
+        if tls:
+            self.variables.setdefault("OTEL_EXPORTER_OTLP_CERTIFICATE", tls.authority.cert)
         self.results = Results()
         self.fired = self.agent = None
 
@@ -404,7 +403,7 @@ def main():
     wanted = sys.argv[1:]
     with scratch("faults") as directory:
         binary = build_fired(directory)
-        authority = Authority(directory)
+        tls = faults.Certificates(directory)
         # Every try belongs within the interval of its export.
         long, longer, longest = ({"OTEL_METRIC_EXPORT_INTERVAL": ms} for ms in (2500, 8000, 14000))
         groups = [
@@ -412,16 +411,16 @@ def main():
             Group("http, told when", http_told_when(), directory, binary, early=True, **longer),
             Group("http, tried again", http_retried(), directory, binary, **long),
             Group("http, final", http_final(), directory, binary, OTEL_EXPORTER_OTLP_COMPRESSION="gzip"),
-            Group("https, certificates", certificates(), directory, binary, authority=authority),
-            Group("https", tls_connections(), directory, binary, authority=authority, **long),
+            Group("https, certificates", certificates(), directory, binary, tls=tls),
+            Group("https", tls_connections(), directory, binary, tls=tls, **long),
             Group("outages", outages(), directory, binary),
             Group("grpc, codes tried again", grpc_retried_codes(), directory, binary, grpc=True, **long),
             Group("grpc, tried again", grpc_retried_otherwise(), directory, binary, grpc=True, **long,
                   OTEL_EXPORTER_OTLP_COMPRESSION="gzip"),
             Group("grpc, odd", grpc_odd(), directory, binary, grpc=True, **long),
             Group("grpc, final", grpc_final(), directory, binary, grpc=True),
-            Group("grpc, certificates", certificates(), directory, binary, grpc=True, authority=authority),
-            Group("grpc, tls", tls_connections(), directory, binary, grpc=True, authority=authority, **long),
+            Group("grpc, certificates", certificates(), directory, binary, grpc=True, tls=tls),
+            Group("grpc, tls", tls_connections(), directory, binary, grpc=True, tls=tls, **long),
         ]
         groups = [group for group in groups if not wanted or group.title in wanted]
         if not wanted or "end" in wanted:

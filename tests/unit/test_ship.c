@@ -609,7 +609,7 @@ static void ship_tells_of_the_first_failed_try(void **state)
 	assert_int_equal(trial.err, 0);
 	assert_int_equal(trouble.calls, 1);
 	assert_int_equal(trouble.result.status, 503);
-	assert_string_equal(trouble.result.message, "answered 503");
+	assert_string_equal(trouble.result.message, "answered 503; its own log may say why");
 	assert_true(trouble.time_ms < server_request(trial.server, 1)->time_ms);
 	trial_end(&trial);
 	trial_run(&other, &final, 1);
