@@ -17,8 +17,8 @@ class Pair:
         self.cert = pathlib.Path(directory) / f"{name}.pem"
         self.key = pathlib.Path(directory) / f"{name}.key"
 
-    def _make(self, *how, days=2):
-        _openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", days,
+    def _make(self, *how):
+        _openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
                  "-keyout", self.key, "-out", self.cert, *how)
         return self
 
@@ -31,8 +31,15 @@ class Authority(Pair):
         self.directory, self.name = directory, name
         self._make("-subj", f"/CN={name}")
 
-    def issue(self, name, names="IP:127.0.0.1,IP:::1,DNS:localhost", days=2):
-        """A certificate for a server of these @names, or for a client called @name. @days -1: it is past its end."""
+    def issue(self, name, names="IP:127.0.0.1,IP:::1,DNS:localhost"):
+        """A certificate for a server of these @names, or for a client called @name."""
         return Pair(self.directory, f"{self.name}-{name}")._make(
             "-subj", f"/CN={name}", "-CA", self.cert, "-CAkey", self.key, "-addext", f"subjectAltName={names}",
-            "-addext", "basicConstraints=critical,CA:FALSE", days=days)
+            "-addext", "basicConstraints=critical,CA:FALSE")
+
+    def expire(self, pair):
+        """Sign @pair again, by its name alone, and so that it ended yesterday."""
+        request = pair.cert.with_suffix(".csr")
+        _openssl("x509", "-x509toreq", "-in", pair.cert, "-signkey", pair.key, "-out", request)
+        _openssl("x509", "-req", "-in", request, "-CA", self.cert, "-CAkey", self.key, "-days", "-1", "-out", pair.cert)
+        return pair

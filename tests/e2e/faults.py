@@ -163,7 +163,7 @@ class Certificates:
         self.authority = certs.Authority(directory, "trusted")
         self.pairs = {
             "good": self.authority.issue("good"),
-            "expired": self.authority.issue("expired", days=-1),
+            "expired": self.authority.expire(self.authority.issue("expired")),
             "wrong-host": self.authority.issue("wrong-host", names="DNS:collector.example.net"),
             "self-signed": certs.Authority(directory, "self-signed"),
         }
@@ -218,6 +218,19 @@ class Connection:
         self.sock = sock
         self.number = number
         self.buffer = b""
+        self.reset = False
+
+    def close(self):
+        """What was sent arrives, unless this is a reset: closing with something unread would be one."""
+        try:
+            if not self.reset:
+                self.sock.shutdown(socket.SHUT_WR)
+                self.sock.settimeout(1.0)
+                while self.sock.recv(1 << 16):
+                    pass
+        except OSError:
+            pass
+        self.sock.close()
 
     def fill(self):
         """Wait for more bytes."""
@@ -227,7 +240,7 @@ class Connection:
             if select.select([self.sock], [], [], 0.2)[0]:
                 break
         more = self.sock.recv(1 << 18)
-        if not more:
+        if not more or self.collector.cut():
             raise Gone
         self.buffer += more
 
@@ -251,6 +264,7 @@ class Connection:
             while True:
                 self.fill()
         if end == "reset":
+            self.reset = True
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         return end == "keep" and not self.collector.cutting()
 
@@ -344,8 +358,8 @@ class Collector:
             for thread, sock in self._open.items():
                 if thread in self._serving:
                     continue
-                try:
-                    sock.shutdown(socket.SHUT_RDWR)
+                try:  # what was sent arrives; the thread goes when the other side does
+                    sock.shutdown(socket.SHUT_WR)
                 except OSError:
                     pass
 
@@ -362,13 +376,14 @@ class Collector:
             threading.Thread(target=self._connection, args=(sock, number), daemon=True).start()
 
     def _connection(self, sock, number):
-        thread = threading.get_ident()
+        thread, connection = threading.get_ident(), None
         try:
             if self.tls:
                 sock = self._handshake(sock)
             with self._changed:
                 self._open[thread] = sock
-            self._serve(self, Connection(self, sock, number))
+            connection = Connection(self, sock, number)
+            self._serve(self, connection)
         except (Gone, OSError):
             pass
         except Exception as error:  # a test must hear of it
@@ -378,10 +393,9 @@ class Collector:
                 self._open.pop(thread, None)
                 self._serving.discard(thread)
                 self._cutting.discard(thread)
-            try:
-                sock.close()
-            except OSError:
-                pass
+            if connection:
+                connection.close()
+            sock.close()
 
     def _handshake(self, sock):
         with self._changed:
@@ -445,6 +459,10 @@ class Collector:
     def cutting(self):
         with self._changed:
             return threading.get_ident() in self._cutting
+
+    def cut(self):
+        with self._changed:
+            return threading.get_ident() in self._cutting - self._serving
 
     def step_done(self):
         with self._changed:
