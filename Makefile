@@ -137,16 +137,17 @@ $(B)/soak/%: tests/soak/%.c $(filter-out $(B)/userspace/main.o,$(AGENT_OBJECTS))
 	$(Q)$(CC) $(CFLAGS) $(AGENT_FLAGS) -MF $@.d $(pkg_cflags) $< $(filter-out $(B)/userspace/main.o,$(AGENT_OBJECTS)) \
 		$(pkg_libs) -lm -lpthread -o $@
 
+SOAK_EXPORTS ?= 200000
+
+soak: $(B)/soak/soak
+	$(Q)/usr/bin/python3 -B tests/e2e/test_soak.py $(SOAK_EXPORTS) $(SOAK_SEED)
+
 # --- for end-to-end tests: the agent's own code, told what to do
 
 $(B)/e2e/%: tests/e2e/%.c $(filter-out $(B)/userspace/main.o,$(AGENT_OBJECTS)) $(HEADERS) Makefile
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(AGENT_FLAGS) -MF $@.d $(pkg_cflags) $(filter %.c %.o,$^) $(pkg_libs) -lm -lpthread -o $@
-SOAK_EXPORTS ?= 200000
-
-soak: $(B)/soak/soak
-	$(Q)/usr/bin/python3 -B tests/e2e/test_soak.py $(SOAK_EXPORTS) $(SOAK_SEED)
 
 # --- running them: each prints what it checks; scripts/test.sh adds up and stops at nothing
 
