@@ -363,6 +363,7 @@ static int http_drive(struct http *http, const struct http_limit *limit, CURLcod
 			return -EIO;
 		if (stop.revents) {
 			stopped = true;
+			now = now_ms();
 			if (deadline > now + HTTP_GRACE_MS)
 				deadline = now + HTTP_GRACE_MS;
 		}

@@ -2,8 +2,8 @@
 /*
  * server.h - a scripted HTTP server on loopback, for tests of what a collector may do.
  *
- * One thread, one connection at a time, one scripted step per request. It speaks just enough HTTP/1.1 for a POST, and
- * misbehaves when told to. A header with its code, because a test is one file.
+ * One thread, one connection at a time, one scripted step per request. It speaks just enough HTTP/1.1 for a POST, knows
+ * where one over HTTP/2 ends, and misbehaves when told to. A header with its code, because a test is one file.
  */
 #ifndef PROBEMETER_TEST_SERVER_H
 #define PROBEMETER_TEST_SERVER_H
@@ -25,6 +25,7 @@ enum server_act {
 	SERVER_TEAR, /* promise one byte more than the body has, then close */
 	SERVER_STALL, /* read the request, say nothing */
 	SERVER_BABBLE, /* the body alone: no HTTP at all */
+	SERVER_SAY, /* the body alone, and listen on: for frames of HTTP/2 */
 };
 
 struct server_step {
@@ -102,8 +103,31 @@ static void server_act(struct server *server, const struct server_step *step)
 	}
 	if (server->connection >= 0 && step->body_size && !server_put(server, step->body, step->body_size))
 		server_hang_up(server);
-	if (step->act != SERVER_ANSWER)
+	if (step->act != SERVER_ANSWER && step->act != SERVER_SAY)
 		server_hang_up(server);
+}
+
+#define SERVER_PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+static bool server_is_http2(const struct server *server)
+{
+	return server->input_size >= 4 && !memcmp(server->input, SERVER_PREFACE, 4);
+}
+
+/* Has the DATA frame come that ends the stream? */
+static bool server_http2_whole(const struct server *server)
+{
+	const uint8_t *frame = (const uint8_t *)server->input + strlen(SERVER_PREFACE);
+	const uint8_t *end = (const uint8_t *)server->input + server->input_size;
+
+	while (frame + 9 <= end) {
+		const uint8_t *next = frame + 9 + ((size_t)frame[0] << 16 | (size_t)frame[1] << 8 | frame[2]);
+
+		if (next <= end && frame[3] == 0 && frame[4] & 1)
+			return true;
+		frame = next;
+	}
+	return false;
 }
 
 /* If a whole request is there, note it and answer it. */
@@ -120,6 +144,11 @@ static void server_take(struct server *server)
 	(void)snprintf(request->head, sizeof(request->head), "%.*s", (int)head, server->input);
 	length = strcasestr(request->head, "\r\nContent-Length: ");
 	body = length ? strtoul(length + strlen("\r\nContent-Length: "), NULL, 10) : 0;
+	if (server_is_http2(server)) {
+		if (!server_http2_whole(server))
+			return;
+		body = server->input_size - head;
+	}
 	if (server->input_size < head + body)
 		return;
 	request->body = malloc(body + 1);

@@ -495,7 +495,6 @@ static void ship_remembers_retry_after(void **state)
 		assert_true(trial.took_ms < 1000);
 		assert_ptr_equal(strstr(trial.result.message, "not sent: the collector asked to be left alone for another "),
 				 trial.result.message);
-		assert_int_equal(server_requests(trial.server), 1);
 	}
 	/* The last one is refused again, this time without a word about when: then it is the usual backoff. */
 	trial.limit.last = true;
@@ -506,6 +505,8 @@ static void ship_remembers_retry_after(void **state)
 	trial_send(&trial);
 	assert_int_equal(trial.err, 0);
 	assert_int_equal(trial.result.attempts, 1);
+	server_stop(trial.server);
+	assert_int_equal(server_requests(trial.server), 4);
 	trial_end(&trial);
 }
 
@@ -697,6 +698,60 @@ static void ship_gives_up_on_silence(void **state)
 	}
 }
 
+/* HTTP/2 frames for stream 1, field names and values as plain literals. */
+#define FRAME(type_, flags, stream, size, payload) "\0\0" size type_ flags "\0\0\0" stream payload
+#define SETTINGS FRAME("\4", "\0", "\0", "\0", "") FRAME("\4", "\1", "\0", "\0", "")
+#define IS_GRPC "\x88\x0f\x10\x10" "application/grpc"
+#define HEADERS SETTINGS FRAME("\1", "\4", "\1", "\x14", IS_GRPC)
+#define REPLY FRAME("\0", "\0", "\1", "\7", "\0\0\0\0\2\x0a\0")
+#define REPLY_LAST FRAME("\0", "\1", "\1", "\7", "\0\0\0\0\2\x0a\0")
+#define TRAILERS FRAME("\1", "\5", "\1", "\x0f", "\0\x0b" "grpc-status" "\1" "0")
+#define HEADERS_ONLY(code) SETTINGS FRAME("\1", "\5", "\1", "\x24", IS_GRPC "\0\x0b" "grpc-status" "\2" code)
+#define RESET(code) SETTINGS FRAME("\3", "\0", "\1", "\4", "\0\0\0" code)
+#define SAY(act_, text) { .act = act_, .body = text, .body_size = sizeof(text) - 1 }
+#define DELIVERED SAY(SERVER_SAY, HEADERS REPLY TRAILERS)
+
+/* Over gRPC: what each kind of answer leads to, whole, torn and reset. Behind the first one all is delivered. */
+static void ship_judges_grpc(void **state)
+{
+	static const struct {
+		struct server_step step[2];
+		int err;
+		unsigned attempts;
+		bool retryable, uncertain;
+		const char *message;
+	} rows[] = {
+		{ { DELIVERED }, 0, 1, false, false, "" },
+		{ { SAY(SERVER_SAY, HEADERS_ONLY("14")), DELIVERED }, 0, 2, false, false, "" },
+		{ { SAY(SERVER_SAY, HEADERS_ONLY("13")), DELIVERED }, -EREMOTEIO, 1, false, false, "answered INTERNAL" },
+		{ { SAY(SERVER_SAY, HEADERS_ONLY("16")), DELIVERED }, -EREMOTEIO, 1, false, false,
+		  "answered UNAUTHENTICATED; OTEL_EXPORTER_OTLP_HEADERS can carry credentials" },
+		{ { SAY(SERVER_SAY, HEADERS REPLY_LAST), DELIVERED }, -EPROTO, 1, false, true,
+		  "answered 200, but the answer ended without a grpc-status (application/grpc); is this an OTLP/gRPC endpoint?" },
+		/* Torn in the trailers, in the reply, before the headers: the connection was lost. */
+		{ { SAY(SERVER_BABBLE, HEADERS REPLY "\0\0\x0e\1\5\0\0\0\1\0\x0b" "grpc-st"), DELIVERED }, 0, 2, false, true, "" },
+		{ { SAY(SERVER_BABBLE, SETTINGS), DELIVERED }, 0, 2, false, true, "" },
+		{ { SAY(SERVER_SAY, RESET("\x08")), DELIVERED }, 0, 2, false, true, "" },
+		{ { SAY(SERVER_SAY, RESET("\x02")), DELIVERED }, -ECONNRESET, 1, false, true,
+		  "HTTP/2 stream 1 was not closed cleanly: INTERNAL_ERROR (err 2)" },
+		{ { { .act = SERVER_STALL }, DELIVERED }, 0, 2, false, true, "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct trial trial = { .options = { .protocol = PROTOCOL_GRPC, .timeout_ms = 1000 },
+				       .limit = { .budget_ms = 20000, .stop_fd = -1, .backoff_ms = 20 } };
+
+		trial_run(&trial, rows[i].step, 2);
+		if (trial.err != rows[i].err || trial.result.attempts != rows[i].attempts ||
+		    trial.result.retryable != rows[i].retryable || trial.result.uncertain != rows[i].uncertain ||
+		    strcmp(trial.result.message, rows[i].message))
+			fail_msg("row %zu: err %d, attempts %u, retryable %d, uncertain %d: %s", i, trial.err,
+				 trial.result.attempts, trial.result.retryable, trial.result.uncertain, trial.result.message);
+		trial_end(&trial);
+	}
+}
+
 /* What cannot be sent is refused before anything is tried. */
 static void ship_refuses_what_it_cannot_send(void **state)
 {
@@ -741,6 +796,7 @@ int main(void)
 		cmocka_unit_test(ship_backs_off_from_where_it_is_told),
 		cmocka_unit_test(ship_tells_of_the_first_failed_try),
 		cmocka_unit_test(ship_takes_a_quiet_success),
+		cmocka_unit_test(ship_judges_grpc),
 		cmocka_unit_test(ship_names_certificates_it_cannot_read),
 		cmocka_unit_test(ship_gives_up_on_silence),
 		cmocka_unit_test(ship_refuses_what_it_cannot_send),
