@@ -36,7 +36,7 @@ build   | protobuf-c-compiler   | protoc-c, makes C from the .proto subset
 build   | protobuf-compiler     | protoc, which protoc-c shares its input with; python modules for tests
 build   | libcurl4-openssl-dev / libcurl4-gnutls-dev | ships the metrics over HTTP
 build   | libcap-ng-dev         | names the capabilities that are missing
-build   | libjson-c-dev         | --json output; the sample service reads and writes JSON too
+build   | libjson-c-dev         | --json output, answers in OTLP/JSON; the sample service reads and writes JSON too
 build   | libcmocka-dev         | unit tests
 build   | uthash-dev            | hash tables
 build   | pkg-config / pkgconf  | finds the libraries above

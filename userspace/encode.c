@@ -2,9 +2,9 @@
 /*
  * encode.c - points to one ExportMetricsServiceRequest.
  *
- * Consumes points in order, produces protobuf bytes. The tree that protobuf-c packs lives in the caller's arena and
- * borrows every string and bucket array from the points; nothing is freed one by one. Which points there are, their
- * totals and their buckets were decided in merge; how the bytes travel is ship's.
+ * Consumes points in order, produces bytes. The tree of messages that protobuf-c packs, or json.c writes, lives in the
+ * caller's arena and borrows every string and bucket array from the points; nothing is freed one by one. Which points
+ * there are, their totals and their buckets were decided in merge; how the bytes travel is ship's.
  *
  * The tree has one level per grouping: resource, scope, metric, point. Equal neighbours are a span of points, and each
  * level cuts its parent's span into its own, so that the whole takes four passes over the points.
@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "arena.h"
+#include "json.h"
 #include "otlp.pb-c.h"
 #include <probemeter/version.h>
 
@@ -333,13 +334,28 @@ static int encode_resource(struct arena *arena, struct span span, uint64_t time_
 	return err;
 }
 
-int encode_otlp(const struct points *points, struct arena *arena, uint8_t **ret, size_t *ret_size)
+/* The one place where formats differ. */
+static int encode_bytes(const ProtobufCMessage *request, enum encode_format format, struct arena *arena, uint8_t **ret,
+			size_t *ret_size)
+{
+	uint8_t *bytes;
+
+	if (format == ENCODE_JSON)
+		return json_write(request, arena, ret, ret_size);
+	bytes = arena_alloc(arena, protobuf_c_message_get_packed_size(request), 1);
+	if (!bytes)
+		return -ENOMEM;
+	*ret_size = protobuf_c_message_pack(request, bytes);
+	*ret = bytes;
+	return 0;
+}
+
+int encode_otlp(const struct points *points, enum encode_format format, struct arena *arena, uint8_t **ret,
+		size_t *ret_size)
 {
 	Otlp__ExportMetricsServiceRequest request = OTLP__EXPORT_METRICS_SERVICE_REQUEST__INIT;
 	struct span span = { .point = points->point, .count = points->count };
 	Otlp__ResourceMetrics *resource;
-	uint8_t *bytes;
-	size_t size;
 	int err = 0;
 
 #ifdef PROBEMETER_DEBUG
@@ -351,13 +367,5 @@ int encode_otlp(const struct points *points, struct arena *arena, uint8_t **ret,
 		return -ENOMEM;
 	while (span.count && !err)
 		err = encode_resource(arena, span_cut(&span, same_resource), points->time_unix_ns, resource++);
-	if (err)
-		return err;
-	size = otlp__export_metrics_service_request__get_packed_size(&request);
-	bytes = arena_alloc(arena, size, 1);
-	if (!bytes)
-		return -ENOMEM;
-	*ret_size = otlp__export_metrics_service_request__pack(&request, bytes);
-	*ret = bytes;
-	return 0;
+	return err ? err : encode_bytes(&request.base, format, arena, ret, ret_size);
 }

@@ -159,6 +159,7 @@ static const struct http_protocol {
 	} more[2];
 } http_protocols[] = {
 	[PROTOCOL_HTTP_PROTOBUF] = { .type = "application/x-protobuf", .encoding = "Content-Encoding" },
+	[PROTOCOL_HTTP_JSON] = { .type = "application/json", .encoding = "Content-Encoding" },
 	[PROTOCOL_GRPC] = { .type = "application/grpc", .encoding = "grpc-encoding",
 			    .more = { { "te", "trailers" }, { "grpc-accept-encoding", "identity" } } },
 };

@@ -36,7 +36,7 @@ static const struct option_choice exporters[] = {
 
 static const struct option_choice protocols[] = {
 	{ .name = "http/protobuf", .value = PROTOCOL_HTTP_PROTOBUF },
-	{ .name = "http/json", .value = PROTOCOL_HTTP_JSON, .missing = "http/protobuf is used" },
+	{ .name = "http/json", .value = PROTOCOL_HTTP_JSON },
 	{ .name = "grpc", .value = PROTOCOL_GRPC },
 	{ .name = NULL },
 };

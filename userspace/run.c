@@ -271,7 +271,8 @@ static int export_otlp(struct agent *agent, struct points *points, bool last)
 	if (agent->delta)
 		err = delta_points(agent->delta, points, agent->arena, points);
 	if (!err)
-		err = split_points(points, SPLIT_MAX_BYTES, agent->arena, &requests);
+		err = split_points(points, SPLIT_MAX_BYTES, agent->options->protocol == PROTOCOL_HTTP_JSON ? ENCODE_JSON : ENCODE_PROTOBUF,
+				   agent->arena, &requests);
 	if (err) {
 		log_message(LOG_WARN, "export: cannot be encoded: %s; totals stay and go with the next export", strerror(-err));
 		return err;

@@ -20,6 +20,7 @@
 
 #include "grpc.h"
 #include "http.h"
+#include "json_answer.h"
 #include "options.h"
 #include "otlp.pb-c.h"
 #include "utf8.h"
@@ -158,7 +159,21 @@ static void __attribute__((format(printf, 2, 3))) say(struct ship_result *result
 	(void)utf8_printable(text, strlen(text), result->message, sizeof(result->message));
 }
 
-/* ExportMetricsServiceResponse: what does the collector say about our points? */
+/* ExportMetricsServiceResponse in JSON: what does the collector say about our points? */
+static int read_response_json(const uint8_t *body, size_t size, struct ship_result *result)
+{
+	struct json_answer said;
+
+	if (json_answer_read(body, size, &said))
+		return -EPROTO;
+	if (said.rejected > 0)
+		result->rejected = (uint64_t)said.rejected;
+	if (result->rejected || *said.words)
+		say(result, "%s", said.words);
+	return 0;
+}
+
+/* The same in protobuf. */
 static int read_response(const uint8_t *body, size_t size, struct ship_result *result)
 {
 	Otlp__ExportMetricsServiceResponse *response = otlp__export_metrics_service_response__unpack(NULL, size, body);
@@ -176,15 +191,15 @@ static int read_response(const uint8_t *body, size_t size, struct ship_result *r
 }
 
 /* Others than collectors answer 200 as well, to anything. Nothing at all is a success with nothing to say, but for a
- * web page. A success in JSON is taken unread. */
+ * web page. */
 static int read_success(const struct http_answer *answer, struct ship_result *result)
 {
 	bool json = !strcmp(answer->type, "application/json"), html = !strcmp(answer->type, "text/html");
 	bool text = !strncmp(answer->type, "text/", 5);
 	int err = html || (text && answer->size) ? -EPROTO : 0;
 
-	if (!err && !json)
-		err = read_response(answer->body, answer->size, result);
+	if (!err && answer->size)
+		err = (json ? read_response_json : read_response)(answer->body, answer->size, result);
 	/* A web page comes from no collector; of anything else that is not understood nobody can tell. */
 	result->uncertain = result->uncertain || (err && !html);
 	if (err)
@@ -193,11 +208,12 @@ static int read_success(const struct http_answer *answer, struct ship_result *re
 	return err;
 }
 
-/* The collector's own words in an error: a google.rpc.Status, or text. */
+/* The collector's own words in an error: a google.rpc.Status in either encoding, or text. */
 static void read_error(const struct http_answer *answer, const char *remedy, struct ship_result *result)
 {
-	bool text = !strcmp(answer->type, "text/plain") || !strcmp(answer->type, "application/json");
+	bool json = !strcmp(answer->type, "application/json"), text = json || !strcmp(answer->type, "text/plain");
 	Otlp__Status *status = NULL;
+	struct json_answer said;
 	const char *words = "";
 	int length = 0;
 
@@ -205,6 +221,9 @@ static void read_error(const struct http_answer *answer, const char *remedy, str
 		status = otlp__status__unpack(NULL, answer->size, answer->body);
 	if (status) {
 		words = status->message;
+		length = (int)strnlen(words, SHIP_MESSAGE_BYTES / 2);
+	} else if (json && !json_answer_read(answer->body, answer->size, &said) && *said.words) {
+		words = said.words;
 		length = (int)strnlen(words, SHIP_MESSAGE_BYTES / 2);
 	} else if (text && answer->size) {
 		words = (const char *)answer->body;

@@ -17,6 +17,7 @@
 struct split {
 	const struct points *points;
 	size_t limit;
+	enum encode_format format;
 	struct arena *arena; /* of what is kept */
 	struct arena *scratch; /* of one try */
 	size_t room;
@@ -51,7 +52,7 @@ static int encode_part(const struct split *split, size_t first, size_t count, st
 		.count = count,
 	};
 
-	return encode_otlp(&part, arena, ret, ret_size);
+	return encode_otlp(&part, split->format, arena, ret, ret_size);
 }
 
 static int part_add(struct split *split, size_t first, size_t count)
@@ -77,9 +78,10 @@ static int part_add(struct split *split, size_t first, size_t count)
 	return err ? err : part_add(split, first + count / 2, count - count / 2);
 }
 
-int split_points(const struct points *points, size_t limit, struct arena *arena, struct requests *ret)
+int split_points(const struct points *points, size_t limit, enum encode_format format, struct arena *arena,
+		 struct requests *ret)
 {
-	struct split split = { .points = points, .limit = limit, .arena = arena };
+	struct split split = { .points = points, .limit = limit, .format = format, .arena = arena };
 	size_t size, parts, step, first;
 	uint8_t *body;
 	int err = 0;

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "encode.h"
 #include "points.h"
 
 struct arena;
@@ -34,11 +35,13 @@ struct requests {
 /**
  * split_points - encode into as few requests as it takes, or a few more
  * @limit: bytes that no request exceeds
+ * @format: of the bytes
  * @arena: owns the requests and their bytes
  * @ret:   every point in one request, but for those too large; none without points. Untouched on failure
  *
  * Return: 0, -ENOMEM, or as encode_otlp().
  */
-int split_points(const struct points *points, size_t limit, struct arena *arena, struct requests *ret);
+int split_points(const struct points *points, size_t limit, enum encode_format format, struct arena *arena,
+		 struct requests *ret);
 
 #endif

@@ -130,7 +130,7 @@ static int collect(struct bench *bench)
 			       &points);
 	points_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 	if (!err)
-		err = split_points(&points, SPLIT_MAX_BYTES, bench->arena, &requests);
+		err = split_points(&points, SPLIT_MAX_BYTES, ENCODE_PROTOBUF, bench->arena, &requests);
 	if (err)
 		return err;
 	cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu_ns;

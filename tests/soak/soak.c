@@ -225,7 +225,7 @@ static int requests_make(struct soak *soak, struct requests *ret)
 		err = -EINVAL;
 	}
 	if (!err)
-		err = split_points(&points, limit, soak->arena, ret);
+		err = split_points(&points, limit, ENCODE_PROTOBUF, soak->arena, ret);
 	if (!err && ret->too_large_count)
 		err = -EMSGSIZE;
 	return err;

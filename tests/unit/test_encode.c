@@ -165,7 +165,7 @@ static void encode_decodes_with_the_official_schema(void **state)
 		skip();
 	}
 	arena = arena_new();
-	assert_int_equal(encode_otlp(&every_kind_points, arena, &bytes, &size), 0);
+	assert_int_equal(encode_otlp(&every_kind_points, ENCODE_PROTOBUF, arena, &bytes, &size), 0);
 	file = mkstemp(name);
 	assert_true(file >= 0);
 	assert_int_equal(write(file, bytes, size), size);
@@ -194,7 +194,7 @@ static void encode_decodes_with_our_schema(void **state)
 	size_t size;
 
 	(void)state;
-	assert_int_equal(encode_otlp(&every_kind_points, arena, &bytes, &size), 0);
+	assert_int_equal(encode_otlp(&every_kind_points, ENCODE_PROTOBUF, arena, &bytes, &size), 0);
 	request = otlp__export_metrics_service_request__unpack(NULL, size, bytes);
 	assert_non_null(request);
 	assert_int_equal(request->n_resource_metrics, 2);
@@ -225,7 +225,7 @@ static void encode_splits_what_does_not_belong_together(void **state)
 	mixed[2].value[0] = "c";
 	mixed[2].temporality = TEMPORALITY_DELTA;
 	mixed[2].monotonic = false;
-	assert_int_equal(encode_otlp(&points, arena, &bytes, &size), 0);
+	assert_int_equal(encode_otlp(&points, ENCODE_PROTOBUF, arena, &bytes, &size), 0);
 	request = otlp__export_metrics_service_request__unpack(NULL, size, bytes);
 	assert_int_equal(request->resource_metrics[0]->scope_metrics[0]->n_metrics, 3);
 	otlp__export_metrics_service_request__free_unpacked(request, NULL);
@@ -241,7 +241,7 @@ static void encode_of_nothing_is_empty(void **state)
 	size_t size = 77;
 
 	(void)state;
-	assert_int_equal(encode_otlp(&points, arena, &bytes, &size), 0);
+	assert_int_equal(encode_otlp(&points, ENCODE_PROTOBUF, arena, &bytes, &size), 0);
 	assert_non_null(bytes);
 	assert_int_equal(size, 0);
 	arena_free(arena);

@@ -24,6 +24,7 @@ static const char warning[] = "\x0a\x08\x12\x06gently";
 static const char status[] = "\x08\x03\x12\x0a" "bad bounds";
 
 #define PROTOBUF "Content-Type: application/x-protobuf\r\n"
+#define JSON "Content-Type: application/json; charset=utf-8\r\n"
 #define ANSWER(status_, headers_, text) \
 	{ .act = SERVER_ANSWER, .status = status_, .headers = headers_, .body = text, .body_size = sizeof(text) - 1 }
 
@@ -170,6 +171,45 @@ static void ship_counts_partial_success(void **state)
 	assert_string_equal(trial.result.message, "");
 	server_stop(trial.server);
 	assert_int_equal(server_requests(trial.server), 3);
+	trial_end(&trial);
+}
+
+/* The same in JSON, whose numbers may be strings; a 200 whose JSON says something else was not from a collector. */
+static void ship_reads_answers_in_json(void **state)
+{
+	static const struct server_step steps[] = {
+		ANSWER(200, JSON, "{\"partialSuccess\":{\"rejectedDataPoints\":\"3\",\"errorMessage\":\"too\\nold\"}}"),
+		ANSWER(200, JSON, "{\"partialSuccess\":{\"rejectedDataPoints\":0,\"errorMessage\":\"gently\"}}"),
+		ANSWER(200, JSON, "{}"),
+		ANSWER(200, JSON, ""),
+		ANSWER(200, JSON, "[\"hello\"]"),
+		ANSWER(400, JSON, "{\"code\":3,\"message\":\"bad bounds\"}"),
+	};
+	static const struct {
+		int err;
+		unsigned rejected;
+		const char *message;
+	} rows[COUNT(steps)] = {
+		{ 0, 3, "too\\nold" },
+		{ 0, 0, "gently" },
+		{ 0, 0, "" },
+		{ 0, 0, "" },
+		{ -EPROTO, 0, "answered 200, but not in OTLP (application/json); is this an OTLP/HTTP endpoint?" },
+		{ -EREMOTEIO, 0, "answered 400: bad bounds" },
+	};
+	struct trial trial = { .options.protocol = PROTOCOL_HTTP_JSON };
+
+	(void)state;
+	trial_start(&trial, steps, COUNT(steps));
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		trial_send(&trial);
+		assert_int_equal(trial.err, rows[i].err);
+		assert_int_equal(trial.result.rejected, rows[i].rejected);
+		assert_int_equal(trial.result.attempts, 1);
+		assert_string_equal(trial.result.message, rows[i].message);
+	}
+	assert_non_null(strstr(server_request(trial.server, 0)->head, "Content-Type: application/json\r\n"));
+	server_stop(trial.server);
 	trial_end(&trial);
 }
 
@@ -782,6 +822,7 @@ int main(void)
 		cmocka_unit_test(ship_posts_protobuf_and_keeps_the_connection),
 		cmocka_unit_test(ship_compresses_with_gzip),
 		cmocka_unit_test(ship_counts_partial_success),
+		cmocka_unit_test(ship_reads_answers_in_json),
 		cmocka_unit_test(ship_retries_on_retryable_statuses),
 		cmocka_unit_test(ship_gives_up_on_other_statuses),
 		cmocka_unit_test(ship_does_not_wait_past_its_budget),

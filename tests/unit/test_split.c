@@ -89,7 +89,7 @@ static void every_point_once_under_any_limit(void **state)
 		size_t too_large = 0, next = 0, bytes = 0;
 		int64_t last = -1;
 
-		assert_int_equal(split_points(&points, limits[l], arena, &requests), 0);
+		assert_int_equal(split_points(&points, limits[l], ENCODE_PROTOBUF, arena, &requests), 0);
 		for (size_t r = 0; r < requests.count; r++) {
 			assert_true(requests.request[r].size <= limits[l]);
 			assert_true(requests.request[r].first >= next);
@@ -124,12 +124,12 @@ static void limit_is_inclusive(void **state)
 	size_t size;
 
 	(void)state;
-	assert_int_equal(split_points(&points, SPLIT_MAX_BYTES, arena, &requests), 0);
+	assert_int_equal(split_points(&points, SPLIT_MAX_BYTES, ENCODE_PROTOBUF, arena, &requests), 0);
 	assert_int_equal(requests.count, 1);
 	size = requests.request[0].size;
-	assert_int_equal(split_points(&points, size, arena, &requests), 0);
+	assert_int_equal(split_points(&points, size, ENCODE_PROTOBUF, arena, &requests), 0);
 	assert_int_equal(requests.count, 1);
-	assert_int_equal(split_points(&points, size - 1, arena, &requests), 0);
+	assert_int_equal(split_points(&points, size - 1, ENCODE_PROTOBUF, arena, &requests), 0);
 	assert_int_equal(requests.count, 2);
 	arena_free(arena);
 }
@@ -141,7 +141,7 @@ static void no_points_make_no_request(void **state)
 	struct requests requests = { .count = 77 };
 
 	(void)state;
-	assert_int_equal(split_points(&points, 100, arena, &requests), 0);
+	assert_int_equal(split_points(&points, 100, ENCODE_PROTOBUF, arena, &requests), 0);
 	assert_int_equal(requests.count, 0);
 	arena_free(arena);
 }

@@ -1,0 +1,190 @@
+#!/usr/bin/python3 -B
+# SPDX-License-Identifier: BSD-2-Clause
+"""OTLP/JSON from the real agent, to a strict decoder: python3-protobuf's json_format with the official schema.
+
+The same events go to two agents, one that speaks protobuf and one that speaks JSON. What each of them says decodes,
+without an unknown field, to the same values; one agent's JSON, plain and compressed, keeps the rules of the data model.
+"""
+import gzip
+import json
+import os
+import signal
+import sys
+
+import capture
+import otlp
+from agent import Agent, Fired, build_fired, exported, own_name, wait_totals
+from checks import Checks
+from google.protobuf import json_format
+from process import Failed, scratch, wait_until
+
+JSON = "application/json"
+EVENTS = 1000
+HOSTILE = 'q"uo\\te/\x01\x1f\x7f\u2028 \U0001f600 \u00fc'  # in a resource attribute, percent-encoded
+
+
+def decode(request):
+    """The message in a JSON request; raises otlp.Malformed for what a strict receiver would refuse."""
+    body = gzip.decompress(request.body) if request.headers.get("Content-Encoding") == "gzip" else request.body
+    try:
+        return json_format.Parse(body.decode("utf-8"), otlp.service.ExportMetricsServiceRequest(), ignore_unknown_fields=False)
+    except (ValueError, json_format.Error) as error:
+        raise otlp.Malformed(f"{type(error).__name__}: {error}") from None
+
+
+class Server(capture.Server):
+    """A receiver of JSON: a request of another type is kept apart, one that does not decode becomes an error."""
+
+    def __init__(self):
+        super().__init__(capture.Answer(200, b"{}", JSON))
+        self.errors = []
+
+    def accept(self, request):
+        if request.headers.get("Content-Type") != JSON:
+            self.errors.append(f"Content-Type {request.headers.get('Content-Type')!r}")
+        request.message = lambda: decode(request)
+        try:
+            decode(request)
+        except otlp.Malformed as error:
+            self.errors.append(str(error))
+        return super().accept(request)
+
+
+def resource_of(request, service):
+    for one in request.message().resource_metrics:
+        attributes = otlp.attributes(one.resource.attributes)
+        if attributes.get("service.name") == service:
+            return attributes
+    return None
+
+
+def only(message, service):
+    """The part of @message that is about @service; its times, which differ from agent to agent, are 1."""
+    part = otlp.service.ExportMetricsServiceRequest()
+    for one in message.resource_metrics:
+        if otlp.attributes(one.resource.attributes).get("service.name") == service:
+            part.resource_metrics.add().CopyFrom(one)
+    for point in otlp.points(part):
+        point.point.time_unix_nano = 1
+        if point.point.start_time_unix_nano:
+            point.point.start_time_unix_nano = 1
+    return part
+
+
+def spelling(checks, body):
+    """The bytes themselves: json_format would also take what OTLP forbids."""
+    def walk(value, path):
+        if isinstance(value, dict):
+            for key, child in value.items():
+                if "_" in key:
+                    wrong.append(f"{path}: key {key!r}")
+                if key in ("timeUnixNano", "startTimeUnixNano", "asInt", "count") and not isinstance(child, str):
+                    wrong.append(f"{path}.{key}: {child!r} is no string")
+                if key == "aggregationTemporality" and child != 2:
+                    wrong.append(f"{path}.{key}: {child!r}")
+                walk(child, f"{path}.{key}")
+        elif isinstance(value, list):
+            for child in value:
+                walk(child, path)
+
+    wrong = []
+    walk(json.loads(body), "")
+    checks.equal("lowerCamelCase, enums as numbers, 64 bits as strings", wrong[:5], [])
+
+
+def same_points(checks, directory, binary):
+    with capture.Server() as plain, Server() as server, \
+            Agent(directory, OTEL_EXPORTER_OTLP_ENDPOINT=plain.otlp, OTEL_METRIC_EXPORT_INTERVAL=500) as first, \
+            Agent(directory, "--protocol", "http/json", OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp, OTEL_METRIC_EXPORT_INTERVAL=500,
+                  OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf") as second, \
+            Fired(binary, "json", OTEL_RESOURCE_ATTRIBUTES="odd=" + "".join(f"%{b:02x}" for b in HOSTILE.encode())) as fired:
+        for agent in (first, second):
+            agent.wait_attached(fired.pid, binary)
+        fired.fire(EVENTS)
+        for receiver in (plain, server):
+            checks.equal("all events arrive", wait_totals(receiver, fired, EVENTS), (EVENTS, EVENTS, EVENTS))
+        # Both have everything now, and no event comes any more.
+        one, other = only(plain.requests[-1].message(), fired.service), only(server.requests[-1].message(), fired.service)
+        checks.ok("there is something to compare", len(list(otlp.points(one))) >= 3, one)
+        checks.equal("JSON and protobuf decode to the same points", other, one)
+        checks.equal("a hostile attribute comes back as it was", resource_of(server.requests[-1], fired.service).get("odd"), HOSTILE)
+        checks.equal("the rules of the data model are kept", otlp.complaints(server.requests[-1].message()), [])
+        spelling(checks, server.requests[-1].body)
+        checks.equal("both end with status 0", (first.stop(), second.stop()), (0, 0))
+        checks.equal("the last export is JSON too, and nothing was refused", server.errors, [])
+
+
+def compressed(checks, directory, binary):
+    with Server() as server, Fired(binary, "json-gzip") as fired, \
+            Agent(directory, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp, OTEL_METRIC_EXPORT_INTERVAL=500,
+                  OTEL_EXPORTER_OTLP_METRICS_PROTOCOL="http/json", OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf",
+                  OTEL_EXPORTER_OTLP_COMPRESSION="gzip") as agent:
+        agent.wait_attached(fired.pid, binary)
+        fired.fire(EVENTS)
+        checks.equal("all events arrive", wait_totals(server, fired, EVENTS), (EVENTS, EVENTS, EVENTS))
+        checks.equal("compressed", server.requests[-1].headers.get("Content-Encoding"), "gzip")
+        checks.equal("nothing was refused", server.errors, [])
+        checks.equal("ends with status 0", agent.stop(), 0)
+
+
+def rejected(checks, directory, binary):
+    """A partial success in JSON is counted, its words logged, and nothing is sent again."""
+    said = json.dumps({"partialSuccess": {"rejectedDataPoints": "5", "errorMessage": "too old \u00fc\n"}}).encode()
+    with Server() as server, Fired(binary, "json-rejected") as fired, \
+            Agent(directory, "--protocol=http/json", OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp, OTEL_METRIC_EXPORT_INTERVAL=500,
+                  OTEL_SERVICE_NAME=own_name("json-agent")) as agent:
+        agent.wait_attached(fired.pid, binary)
+        server.answers.append(capture.Answer(200, said, JSON))
+        wait_until("the answer is given", lambda: not server.answers)
+
+        def counted():
+            name = "probemeter.agent.points.rejected", ()
+            return exported(server.requests[-1:], own_name("json-agent")).get(name)
+
+        try:
+            wait_until("5 points counted as rejected", lambda: counted() == 5)
+        except Failed:
+            pass
+        checks.equal("rejected points are in the agent's own metrics", counted(), 5)
+        checks.ok("the collector's words are logged", any("5 points: too old \u00fc\\n" in line for line in agent.lines()), agent.tail())
+        checks.equal("ends with status 0", agent.stop(), 0)
+
+
+def the_decoder_is_strict(checks):
+    """Each of these would pass a careless decoder."""
+    good = b'{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"m","gauge":{"dataPoints":[{"asDouble":1}]}}]}]}]}'
+
+    class Request:
+        headers = {}
+
+    for name, spoilt in (("an unknown key", good.replace(b"asDouble", b"as_dubious")), ("a trailing comma", good.replace(b"}]}}", b"},]}}", 1)),
+                         ("bytes that are not UTF-8", good.replace(b'"m"', b'"\xff"')), ("a raw control character", good.replace(b'"m"', b'"\x01"')),
+                         ("two members of one oneof", good.replace(b'"gauge"', b'"sum":{},"gauge"'))):
+        Request.body = spoilt
+        try:
+            decode(Request)
+            checks.ok(f"{name} is refused", False, "it was accepted")
+        except otlp.Malformed:
+            checks.ok(f"{name} is refused", True)
+    Request.body = good
+    checks.equal("a good request is not", len(list(otlp.points(decode(Request)))), 1)
+
+
+def main():
+    checks = Checks("json")
+    with checks.run("the decoder is strict"):
+        the_decoder_is_strict(checks)
+    if os.geteuid() != 0:
+        checks.skip("everything else", "needs root")
+        return checks.finish()
+    with scratch("json") as directory:
+        binary = build_fired(directory)
+        for name, part in (("the same points as protobuf", same_points), ("compressed", compressed), ("partial success", rejected)):
+            with checks.run(name):
+                part(checks, directory, binary)
+    return checks.finish()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that context managers run
+    sys.exit(main())
