@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
-#include <unistd.h>
 #include <uthash.h>
 
 #include <probemeter/probemeter.h>
@@ -31,8 +30,10 @@ struct services {
 	struct arena *arena;
 	struct entry *known;
 	char *default_name;
-	char host_name[256];
-	char machine_id[64];
+	/* What is the same for every resource of this host; empty: not known. */
+	char host_name[3 * 256];
+	char machine_id[SERVICE_MACHINE_ID + 1];
+	char arch[65];
 };
 
 static const char *const catalogue_scopes[] = {
@@ -50,10 +51,56 @@ bool service_scope_is_catalogue(const char *scope)
 	return false;
 }
 
+bool service_machine_id(const char *path, char ret[SERVICE_MACHINE_ID + 1])
+{
+	char id[SERVICE_MACHINE_ID + 1] = "";
+	FILE *file = fopen(path, "re");
+	int got = file ? fscanf(file, "%32[0-9a-f]", id) : 0;
+
+	if (file)
+		(void)fclose(file);
+	/* On a first boot it may still say "uninitialized"; nil is nobody's. */
+	if (got != 1 || strlen(id) != SERVICE_MACHINE_ID || strspn(id, "0") == SERVICE_MACHINE_ID)
+		return false;
+	memcpy(ret, id, sizeof(id));
+	return true;
+}
+
+const char *service_arch(const char *machine)
+{
+	static const struct {
+		const char *machine; /* as uname() has it, or how it begins */
+		const char *arch;
+	} known[] = {
+		{ "x86_64", "amd64" }, { "aarch64", "arm64" }, { "arm", "arm32" }, { "i386", "x86" },  { "i486", "x86" },
+		{ "i586", "x86" },     { "i686", "x86" },      { "ppc64", "ppc64" }, { "ppc", "ppc32" }, { "ia64", "ia64" },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (!strncmp(machine, known[i].machine, strlen(known[i].machine)))
+			return known[i].arch;
+	return machine;
+}
+
+/* The kernel takes any bytes for a host's name. */
+static void host_read(struct services *services)
+{
+	struct utsname host;
+
+	if (uname(&host)) {
+		(void)strcpy(services->host_name, "localhost");
+	} else {
+		(void)utf8_clean(host.nodename, strlen(host.nodename), services->host_name, sizeof(services->host_name));
+		(void)snprintf(services->arch, sizeof(services->arch), "%s", service_arch(host.machine));
+	}
+	if (!service_machine_id("/etc/machine-id", services->machine_id))
+		(void)service_machine_id("/var/lib/dbus/machine-id", services->machine_id);
+}
+
 struct services *services_new(const char *default_name)
 {
 	struct services *services = calloc(1, sizeof(*services));
-	FILE *file;
 
 	if (!services)
 		return NULL;
@@ -63,14 +110,7 @@ struct services *services_new(const char *default_name)
 		services_free(services);
 		return NULL;
 	}
-	if (gethostname(services->host_name, sizeof(services->host_name) - 1))
-		strcpy(services->host_name, "localhost");
-	file = fopen("/etc/machine-id", "re");
-	if (file) {
-		if (!fgets(services->machine_id, sizeof(services->machine_id), file))
-			services->machine_id[0] = '\0';
-		(void)fclose(file);
-	}
+	host_read(services);
 	return services;
 }
 
@@ -172,7 +212,7 @@ static void instance_id(const struct services *services, const struct attribute 
 #define OWN_ATTRIBUTES 16
 
 static int complete(struct services *services, struct arena *scratch, const struct attribute *given, size_t given_count,
-		    const char *name, const struct resource **ret)
+		    const char *name, const char *version, const struct resource **ret)
 {
 	struct attribute *list = arena_alloc(scratch, (given_count + OWN_ATTRIBUTES) * sizeof(*list), sizeof(void *));
 	char instance[37];
@@ -184,9 +224,14 @@ static int complete(struct services *services, struct arena *scratch, const stru
 	for (i = 0; i < given_count; i++)
 		attribute_default(list, &count, given[i].key, given[i].value);
 	qsort(list, count, sizeof(*list), by_key);
+	/* Not over the version that is known here: an update of the agent does not make another instance of it. */
 	instance_id(services, list, count, instance);
 	attribute_default(list, &count, "service.instance.id", instance);
+	attribute_default(list, &count, "service.version", version);
 	attribute_default(list, &count, "host.name", services->host_name);
+	attribute_default(list, &count, "host.id", services->machine_id);
+	attribute_default(list, &count, "host.arch", services->arch);
+	attribute_default(list, &count, "os.type", "linux");
 	attribute_default(list, &count, "telemetry.sdk.name", "probemeter");
 	attribute_default(list, &count, "telemetry.sdk.language", "c");
 	attribute_default(list, &count, "telemetry.sdk.version", PROBEMETER_VERSION);
@@ -250,7 +295,7 @@ int services_resource(struct services *services, const struct service_facts *fac
 	}
 	name = clean(scratch, name);
 	if (name)
-		err = complete(services, scratch, given, given_count, name, ret);
+		err = complete(services, scratch, given, given_count, name, NULL, ret);
 out:
 	arena_free(scratch);
 	return err;
@@ -265,7 +310,7 @@ int services_agent(struct services *services, const char *name, const struct att
 	if (scratch)
 		name = clean(scratch, name ? name : "probemeter");
 	if (scratch && name)
-		err = complete(services, scratch, given, given_count, name, ret);
+		err = complete(services, scratch, given, given_count, name, PROBEMETER_VERSION, ret);
 	arena_free(scratch);
 	return err;
 }

@@ -9,6 +9,8 @@
 
 struct services;
 
+#define SERVICE_MACHINE_ID 32 /* hexadecimal digits */
+
 /* What is known about one process, or about the processes of one kernel-side service. Any pointer may be NULL. */
 struct service_facts {
 	const char *otel_service_name;
@@ -28,14 +30,23 @@ void services_free(struct services *services);
  * @ret: interned: equal resources are one pointer; lives as long as @services
  *
  * Return: 0 or -ENOMEM.
- * Source: OpenTelemetry resource environment variables; design: OTEL_SERVICE_NAME, then service.name in
+ * Every resource has service.name, service.instance.id, host.name, host.id (if the host has a machine id), host.arch,
+ * os.type and telemetry.sdk.*; what the process says of itself wins, and whatever else it says goes along.
+ *
+ * Source: OpenTelemetry resource environment variables; semantic conventions, "Host" and "OS"; design: OTEL_SERVICE_NAME, then service.name in
  * OTEL_RESOURCE_ATTRIBUTES, then TRACING_SERVICE_NAME, then the default.
  */
 int services_resource(struct services *services, const struct service_facts *facts, const struct resource **ret);
 
-/* The agent's own resource: @name NULL is "probemeter"; @given are further attributes. */
+/* The agent's own resource: @name NULL is "probemeter"; @given are further attributes. It has a service.version. */
 int services_agent(struct services *services, const char *name, const struct attribute *given, size_t given_count,
 		   const struct resource **ret);
+
+/* What file @path says the host's id is, to @ret; false, and @ret untouched, if there is none. */
+bool service_machine_id(const char *path, char ret[SERVICE_MACHINE_ID + 1]);
+
+/* host.arch for what uname() calls @machine: the semantic conventions' word, or @machine where they have none. */
+const char *service_arch(const char *machine);
 
 /* service.name of a resource. */
 const char *service_name(const struct resource *resource);

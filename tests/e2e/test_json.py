@@ -8,6 +8,7 @@ without an unknown field, to the same values; one agent's JSON, plain and compre
 import gzip
 import json
 import os
+import pathlib
 import signal
 import sys
 
@@ -58,6 +59,24 @@ def resource_of(request, service):
     return None
 
 
+def whose(checks, what, attributes, want):
+    """A resource has what it was given, and what every resource of this host has; no more, and nothing empty."""
+    host = {
+        "host.name": os.uname().nodename,
+        "host.arch": {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine),
+        "os.type": "linux",
+        "telemetry.sdk.name": "probemeter",
+        "telemetry.sdk.language": "c",
+    }
+    try:
+        host["host.id"] = pathlib.Path("/etc/machine-id").read_text().strip()
+    except OSError:
+        pass
+    got = dict(attributes or {})
+    checks.ok(f"{what}: an instance and a version", got.pop("service.instance.id", "") and got.pop("telemetry.sdk.version", ""), got)
+    checks.equal(f"{what}: who it is", got, {**host, **want})
+
+
 def only(message, service):
     """The part of @message that is about @service; its times, which differ from agent to agent, are 1."""
     part = otlp.service.ExportMetricsServiceRequest()
@@ -96,8 +115,10 @@ def same_points(checks, directory, binary):
     with capture.Server() as plain, Server() as server, \
             Agent(directory, OTEL_EXPORTER_OTLP_ENDPOINT=plain.otlp, OTEL_METRIC_EXPORT_INTERVAL=500) as first, \
             Agent(directory, "--protocol", "http/json", OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp, OTEL_METRIC_EXPORT_INTERVAL=500,
-                  OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf") as second, \
-            Fired(binary, "json", OTEL_RESOURCE_ATTRIBUTES="odd=" + "".join(f"%{b:02x}" for b in HOSTILE.encode())) as fired:
+                  OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf", OTEL_SERVICE_NAME=own_name("json-watcher"),
+                  OTEL_RESOURCE_ATTRIBUTES="service.namespace=agents,service.version=3") as second, \
+            Fired(binary, "json", OTEL_RESOURCE_ATTRIBUTES="service.namespace=tests,service.version=1.2,odd=" +
+                  "".join(f"%{b:02x}" for b in HOSTILE.encode())) as fired:
         for agent in (first, second):
             agent.wait_attached(fired.pid, binary)
         fired.fire(EVENTS)
@@ -107,7 +128,10 @@ def same_points(checks, directory, binary):
         one, other = only(plain.requests[-1].message(), fired.service), only(server.requests[-1].message(), fired.service)
         checks.ok("there is something to compare", len(list(otlp.points(one))) >= 3, one)
         checks.equal("JSON and protobuf decode to the same points", other, one)
-        checks.equal("a hostile attribute comes back as it was", resource_of(server.requests[-1], fired.service).get("odd"), HOSTILE)
+        whose(checks, "a service", resource_of(server.requests[-1], fired.service),
+              {"service.name": fired.service, "service.namespace": "tests", "service.version": "1.2", "odd": HOSTILE})
+        whose(checks, "the agent", resource_of(server.requests[-1], own_name("json-watcher")),
+              {"service.name": own_name("json-watcher"), "service.namespace": "agents", "service.version": "3"})
         checks.equal("the rules of the data model are kept", otlp.complaints(server.requests[-1].message()), [])
         spelling(checks, server.requests[-1].body)
         checks.equal("both end with status 0", (first.stop(), second.stop()), (0, 0))

@@ -5,11 +5,13 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <probemeter/version.h>
 
 #include "service.h"
+#include "utf8.h"
 
 #define DEFAULT "integr8scode-backend"
 
@@ -127,16 +129,73 @@ static void resource_is_completed_and_ordered(void **state)
 {
 	const struct service_facts facts = { .otel_service_name = "shop", .otel_resource_attributes = "z=1,a=2,m=3" };
 	const struct resource *resource = resource_of(*state, &facts);
-	char host[256] = "";
+	char host[256] = "", id[SERVICE_MACHINE_ID + 1];
+	struct utsname kernel;
 
 	(void)gethostname(host, sizeof(host) - 1);
+	assert_int_equal(uname(&kernel), 0);
 	assert_string_equal(attribute_of(resource, "host.name"), host);
+	assert_string_equal(attribute_of(resource, "host.arch"), service_arch(kernel.machine));
+	assert_string_equal(attribute_of(resource, "os.type"), "linux");
+	if (service_machine_id("/etc/machine-id", id) || service_machine_id("/var/lib/dbus/machine-id", id))
+		assert_string_equal(attribute_of(resource, "host.id"), id);
+	else
+		assert_null(attribute_of(resource, "host.id"));
+	assert_null(attribute_of(resource, "service.version"));
 	assert_string_equal(attribute_of(resource, "telemetry.sdk.name"), "probemeter");
 	assert_string_equal(attribute_of(resource, "telemetry.sdk.language"), "c");
 	assert_string_equal(attribute_of(resource, "telemetry.sdk.version"), PROBEMETER_VERSION);
 	assert_non_null(attribute_of(resource, "service.instance.id"));
 	for (size_t i = 1; i < resource->attribute_count; i++)
 		assert_true(strcmp(resource->attribute[i - 1].key, resource->attribute[i].key) < 0);
+}
+
+/* The words of the semantic conventions, not those of uname(). */
+static void architecture_has_its_conventional_name(void **state)
+{
+	static const char *const expected[][2] = {
+		{ "x86_64", "amd64" }, { "aarch64", "arm64" }, { "aarch64_be", "arm64" }, { "armv7l", "arm32" }, { "i686", "x86" },
+		{ "ppc64le", "ppc64" }, { "ppc", "ppc32" }, { "ia64", "ia64" }, { "s390x", "s390x" }, { "riscv64", "riscv64" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(expected); i++)
+		assert_string_equal(service_arch(expected[i][0]), expected[i][1]);
+}
+
+/* An id that is no id yet is left out: hosts of one image would share it. */
+static void machine_id_is_read_whole_or_not_at_all(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *id;
+	} expected[] = {
+		{ "0123456789abcdef0123456789abcdef\n", "0123456789abcdef0123456789abcdef" },
+		{ "0123456789abcdef0123456789abcdef", "0123456789abcdef0123456789abcdef" },
+		{ "", NULL },
+		{ "\n", NULL },
+		{ "uninitialized\n", NULL },
+		{ "0123456789abcdef\n", NULL },
+		{ "00000000000000000000000000000000\n", NULL },
+		{ "\xff\xff" "0123456789abcdef0123456789abcdef\n", NULL },
+	};
+	char path[] = "/tmp/probemeter-machine-id-XXXXXX", id[SERVICE_MACHINE_ID + 1];
+	int file = mkstemp(path);
+
+	(void)state;
+	assert_true(file >= 0);
+	for (size_t i = 0; i < COUNT(expected); i++) {
+		size_t size = strlen(expected[i].text);
+
+		assert_int_equal(ftruncate(file, 0), 0);
+		assert_int_equal(pwrite(file, expected[i].text, size, 0), size);
+		(void)strcpy(id, "untouched");
+		assert_int_equal(service_machine_id(path, id), expected[i].id != NULL);
+		assert_string_equal(id, expected[i].id ? expected[i].id : "untouched");
+	}
+	(void)close(file);
+	(void)unlink(path);
+	assert_false(service_machine_id(path, id));
 }
 
 /* Prefork workers share a resource; whatever makes a difference on the wire makes another one. */
@@ -212,6 +271,40 @@ static void names_are_made_valid_utf8(void **state)
 	assert_string_equal(service_name(resource_of(*state, &unknown)), "unknown_service:\xef\xbf\xbd");
 }
 
+/* The same for all that a process can say of itself: no byte of it makes an attribute that is not UTF-8, or is there twice. */
+static void every_attribute_is_valid_utf8(void **state)
+{
+	char text[2][64];
+	uint64_t random = 7;
+
+	for (int round = 0; round < 2000; round++) {
+		struct service_facts facts = { .otel_service_name = round % 3 ? text[0] : NULL,
+					       .otel_resource_attributes = text[1],
+					       .tracing_service_name = round % 2 ? text[0] : NULL,
+					       .executable = text[0],
+					       .unit = round % 5 ? NULL : text[0] };
+		const struct resource *resource;
+
+		for (size_t t = 0; t < 2; t++) {
+			size_t length = 1 + round % 62;
+
+			for (size_t i = 0; i < length; i++) {
+				random = random * 6364136223846793005u + 1442695040888963407u;
+				text[t][i] = t && random >> 62 ? "=,%ef0189ab c"[(random >> 33) % 13] : (char)(random >> 40 | 1);
+			}
+			text[t][length] = '\0';
+		}
+		resource = resource_of(*state, &facts);
+		for (size_t i = 0; i < resource->attribute_count; i++) {
+			const struct attribute *one = &resource->attribute[i];
+
+			assert_true(*one->key && utf8_valid(one->key, strlen(one->key)));
+			assert_true(utf8_valid(one->value, strlen(one->value)));
+			assert_true(!i || strcmp(resource->attribute[i - 1].key, one->key) < 0);
+		}
+	}
+}
+
 /* An absurd path is cut, not written past a buffer. */
 static void long_names_are_survived(void **state)
 {
@@ -235,6 +328,7 @@ static void agent_is_a_service_called_probemeter(void **state)
 	assert_int_equal(services_agent(*state, "watcher\xff", given, COUNT(given), &resource), 0);
 	assert_string_equal(service_name(resource), "watcher\xef\xbf\xbd");
 	assert_string_equal(attribute_of(resource, "team"), "platform");
+	assert_string_equal(attribute_of(resource, "service.version"), PROBEMETER_VERSION);
 }
 
 /* Only the scopes of the documented catalogue give a process the default name. */
@@ -321,10 +415,13 @@ int main(void)
 		TEST(broken_attributes_are_discarded_and_nothing_else),
 		TEST(attributes_of_the_process_come_out),
 		TEST(resource_is_completed_and_ordered),
+		TEST(architecture_has_its_conventional_name),
+		TEST(machine_id_is_read_whole_or_not_at_all),
 		TEST(equal_resources_are_one_pointer),
 		TEST(known_resources_take_no_more_memory),
 		TEST(instance_id_is_stable_and_told_apart_by_name),
 		TEST(names_are_made_valid_utf8),
+		TEST(every_attribute_is_valid_utf8),
 		TEST(long_names_are_survived),
 		TEST(agent_is_a_service_called_probemeter),
 		TEST(catalogue_is_known_by_its_scopes),
