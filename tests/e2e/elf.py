@@ -79,7 +79,7 @@ class Elf:
         for kind, at, address, size in self.segments:
             if kind == PT_LOAD and address <= note.text_address < address + size:
                 offset = at + note.text_address - address
-                return bytes(self.image[offset:offset + 512]).split(b"\0")[1].decode()
+                return bytes(self.image[offset:offset + 512]).split(b"\0")[1].decode(errors="replace")
         raise ValueError("the note's text is in no segment")
 
     def places(self, metric):

@@ -9,15 +9,18 @@ import gzip
 import json
 import os
 import pathlib
+import re
 import signal
+import subprocess
 import sys
+import time
 
 import capture
 import otlp
-from agent import Agent, Fired, build_fired, exported, own_name, wait_totals
+from agent import HERE, Agent, Fired, build_fired, clean_environment, exported, own_name, wait_totals
 from checks import Checks
 from google.protobuf import json_format
-from process import Failed, scratch, wait_until
+from process import ROOT, Failed, scratch, wait_until
 
 JSON = "application/json"
 EVENTS = 1000
@@ -174,6 +177,46 @@ def rejected(checks, directory, binary):
         checks.equal("ends with status 0", agent.stop(), 0)
 
 
+def every_string_is_utf8(checks, directory, _):
+    """A service in whose names hardly a text is UTF-8 is exported whole; each wrong piece is one U+FFFD."""
+    binary = directory / "bytes"
+    subprocess.run([os.environ.get("CC", "cc"), "-std=c11", "-O2", f"-I{ROOT}/include", str(HERE / "bytes.c"), "-o", str(binary)],
+                   check=True)
+    name = own_name("json-bytes")
+    environment = {key: os.fsdecode(value) for key, value in {
+        "OTEL_SERVICE_NAME": name.encode() + b"\xff", "TRACING_SERVICE_NAME": b"\xff", "OTEL_RESOURCE_ATTRIBUTES": b"a=\xff"}.items()}
+    bad = "\ufffd"
+    want = {  # how many U+FFFD a torn or overlong piece makes is for the decoder; that it is one or more is not
+        "bytes.count": ({"la~bel": "va~lue"}, "{~}", "Torn ~", 3),
+        "bytes.level": ({"~": "~"}, "~", "~", 3.0),
+        "bytes.size": ({"~": "~"}, "s", "~", 3),
+    }
+    for protocol, receiver in (("http/json", Server()), ("http/protobuf", capture.Server())):
+        with receiver as server, \
+                Agent(directory, "--protocol", protocol, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp, OTEL_METRIC_EXPORT_INTERVAL=500) as agent, \
+                subprocess.Popen([binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=clean_environment(**environment)) as child:
+            try:
+                child.stdout.readline()
+                agent.wait_attached(child.pid, binary)
+                child.stdin.write(b"\n")
+                child.stdin.flush()
+                child.stdout.readline()
+                request = server.wait_snapshot_after(time.time_ns())
+            finally:
+                child.kill()
+            found = {}
+            for point in request.points():
+                if point.service == name + bad:
+                    squeezed = [re.sub(f"{bad}+", "~", text) for text in
+                                (point.name, point.scope, point.metric.unit, point.metric.description, *point.labels,
+                                 *point.labels.values())]
+                    found[squeezed[0].rstrip("~")] = ({squeezed[4]: squeezed[5]}, squeezed[2], squeezed[3], point.value)
+                    checks.equal(f"{protocol}: the scope of {point.name}", squeezed[1], "sc~ope")
+            checks.equal(f"{protocol}: all texts", found, want)
+            checks.equal(f"{protocol}: the rules are kept", otlp.complaints(request.message()), [])
+            checks.equal(f"{protocol}: nothing was refused", getattr(server, "errors", []), [])
+
+
 def the_decoder_is_strict(checks):
     """Each of these would pass a careless decoder."""
     good = b'{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"m","gauge":{"dataPoints":[{"asDouble":1}]}}]}]}]}'
@@ -203,7 +246,8 @@ def main():
         return checks.finish()
     with scratch("json") as directory:
         binary = build_fired(directory)
-        for name, part in (("the same points as protobuf", same_points), ("compressed", compressed), ("partial success", rejected)):
+        for name, part in (("the same points as protobuf", same_points), ("compressed", compressed), ("partial success", rejected),
+                           ("every string is UTF-8", every_string_is_utf8)):
             with checks.run(name):
                 part(checks, directory, binary)
     return checks.finish()
