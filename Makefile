@@ -7,6 +7,7 @@
 #   make test-unit  the tests that need neither root nor network
 #   make test-kernels  boots other kernels and lets the agent count there
 #   make soak       an hour of exports and more, at a collector that fails at random
+#   make readme     README's tables of options and metrics, from the program's own
 #   make bench      what it costs, next to what else a service could use; needs a quiet machine
 #
 # V=1 shows the commands.
@@ -21,8 +22,8 @@ say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all deps run test test-unit test-headers test-e2e test-kernels soak bench clean
-all: $(B)/probemeter services tests $(B)/e2e/probe_way
+.PHONY: all deps run test test-unit test-headers test-e2e test-kernels soak readme bench clean
+all: $(B)/probemeter $(B)/document services tests $(B)/e2e/probe_way
 
 WARN := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 PACKAGES := libbpf libelf zlib libprotobuf-c libcurl libcap-ng json-c
@@ -71,6 +72,18 @@ $(B)/userspace/otlp.pb-c.o: $(B)/userspace/otlp.pb-c.c
 $(B)/probemeter: $(AGENT_OBJECTS)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(pkg_libs) -lm -lpthread -o $@
+
+# --- README's tables
+
+LIBRARY_OBJECTS := $(filter-out $(B)/userspace/main.o,$(AGENT_OBJECTS))
+
+$(B)/document: scripts/document.c $(LIBRARY_OBJECTS) Makefile
+	$(call say,CC,$@)
+	$(Q)$(CC) $(CFLAGS) $(AGENT_FLAGS) -MF $@.d $(pkg_cflags) $< $(LIBRARY_OBJECTS) $(pkg_libs) -lm -lpthread -o $@
+
+readme: $(B)/document
+	$(Q)scripts/readme.sh $< <README.md >$(B)/README.md
+	$(Q)cmp -s $(B)/README.md README.md || cp $(B)/README.md README.md
 
 # --- sample services
 
@@ -175,7 +188,6 @@ run:
 
 # --- benchmark: what a call costs, next to what else a service could use
 
-BENCH_OBJECTS := $(filter-out $(B)/userspace/main.o,$(AGENT_OBJECTS))
 BENCH_PROGRAMS := $(B)/bench/attach $(B)/bench/collect $(B)/bench/empty.bpf.o
 
 $(B)/bench/%.bpf.o: tests/bench/%.bpf.c Makefile
@@ -183,10 +195,10 @@ $(B)/bench/%.bpf.o: tests/bench/%.bpf.c Makefile
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) -g -O2 -target bpf -mcpu=v3 -Wall -Wextra -Werror $(BPF_INCLUDES) -MMD -MP -MT $@ -MF $(@:.o=.d) -c $< -o $@
 
-$(B)/bench/%: tests/bench/%.c $(BENCH_OBJECTS) $(HEADERS) Makefile
+$(B)/bench/%: tests/bench/%.c $(LIBRARY_OBJECTS) $(HEADERS) Makefile
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(AGENT_FLAGS) -MF $@.d $(pkg_cflags) $< $(BENCH_OBJECTS) $(pkg_libs) -lm -lpthread -o $@
+	$(Q)$(CC) $(CFLAGS) $(AGENT_FLAGS) -MF $@.d $(pkg_cflags) $< $(LIBRARY_OBJECTS) $(pkg_libs) -lm -lpthread -o $@
 
 bench:
 	$(Q)scripts/deps.sh build service bench
@@ -202,4 +214,4 @@ test-kernels: all
 clean:
 	$(Q)rm -rf $(B)
 
--include $(wildcard $(B)/bpf/*.d $(B)/userspace/*.d $(B)/unit/*.d $(B)/e2e/*.d $(B)/bench/*.d $(B)/soak/*.d)
+-include $(wildcard $(B)/*.d $(B)/bpf/*.d $(B)/userspace/*.d $(B)/unit/*.d $(B)/e2e/*.d $(B)/bench/*.d $(B)/soak/*.d)

@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""README's example, as it stands: compiled by both compilers without a warning, run, and counted by an agent."""
+"""README says what is so: its tables are the program's own, and its example, as it stands, is compiled by both compilers
+without a warning, run, and counted by an agent."""
 import contextlib
+import difflib
 import re
 import subprocess
 
@@ -22,8 +24,21 @@ def compile_with(compiler, source, binary):
                           capture_output=True, text=True, check=False)
 
 
+def tables(checks):
+    """The options and metrics that README lists are those that the program knows."""
+    readme = (ROOT / "README.md").read_text()
+    fresh = subprocess.run([ROOT / "scripts/readme.sh", ROOT / "build/document"], input=readme, capture_output=True, text=True,
+                           check=True).stdout
+    stale = list(difflib.unified_diff(readme.splitlines(), fresh.splitlines(), "README.md", "made anew", lineterm="", n=0))
+    checks.ok("README's tables are up to date", not stale, f"run 'make readme': {stale[:6]}")
+    for row in ("| `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT`, `OTEL_EXPORTER_OTLP_ENDPOINT` | `--endpoint` |",):
+        checks.ok(f"README has {row}", row in fresh, "it has not")
+
+
 def main():
     checks = Checks("readme")
+    with checks.run("tables"):
+        tables(checks)
     with scratch("readme") as directory:
         source = directory / "orders.c"
         source.write_text(example())

@@ -79,7 +79,7 @@ static void every_point_once_under_any_limit(void **state)
 		struct arena *arena = arena_new();
 		uint8_t *bytes;
 
-		assert_int_equal(encode_otlp(&one, arena, &bytes, &alone[i]), 0);
+		assert_int_equal(encode_otlp(&one, ENCODE_PROTOBUF, arena, &bytes, &alone[i]), 0);
 		arena_free(arena);
 	}
 	for (size_t l = 0; l < COUNT(limits); l++) {
