@@ -81,10 +81,11 @@ def opentelemetry_cpp():
         output(ROOT / "scripts" / "tools.sh", "bench")
     library = next((OPENTELEMETRY / "usr" / "lib").glob("*-linux-gnu"))
     # Its pkg-config files do not find themselves when they are unpacked aside.
-    compile_cxx("opentelemetry", "opentelemetry.cc", "-isystem", OPENTELEMETRY_DEV / "usr" / "include", "-DHAVE_ABSEIL",
-                "-DOPENTELEMETRY_ABI_VERSION_NO=1", f"-L{library}", "-lopentelemetry_metrics", "-lopentelemetry_common",
-                "-lopentelemetry_resources", "-labsl_bad_variant_access",
-                f"-Wl,--disable-new-dtags,-rpath,{library}")
+    flags = ["-isystem", OPENTELEMETRY_DEV / "usr" / "include", "-DHAVE_ABSEIL", "-DOPENTELEMETRY_ABI_VERSION_NO=1", f"-L{library}",
+             "-lopentelemetry_metrics", "-lopentelemetry_common", "-lopentelemetry_resources", "-labsl_bad_variant_access",
+             f"-Wl,--disable-new-dtags,-rpath,{library}"]
+    compile_cxx("opentelemetry", "opentelemetry.cc", *flags)
+    compile_cxx("opentelemetry-series", "opentelemetry_series.cc", "-lopentelemetry_exporter_otlp_http_metric", *flags)
 
 
 def opentelemetry_js():

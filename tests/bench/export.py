@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Target 9 and memory: 10,000 series, of which 2,000 histograms with 12 touched buckets, from maps to request body."""
 import contextlib
+import gzip
 import json
 import os
 import pathlib
+import statistics
 import subprocess
 import tempfile
 import time
 
 import build
 from agent import Agent
-from contestant import Talker
+from contestant import Gone, Talker
 from result import Target
 from sink import Sink
 
@@ -59,7 +61,41 @@ def in_process(results, rounds):
                 detail=f"{last['allocations']} calls for {last['cells']} cells")
     results.add(Target("9d", "kernel memory of all maps with these series, read back", 16, unit="MiB"),
                 [memory["bytes"] / MIB], detail=f"predicted at most {memory['at_most'] / MIB:.1f} MiB for the default limits")
+    results.add(Target("9e", "encoding these series to protobuf, apart from reading and merging: CPU time", 15, unit="ms"),
+                [one["encode_ms"] for one in found],
+                detail=f"to JSON {statistics.median(one['json_ms'] for one in found):.1f} ms")
+    results.facts["bodies"] = [{"what": "probemeter, protobuf", "bytes": last["body_bytes"], "gzip_bytes": last["gzip_bytes"]},
+                               {"what": "probemeter, JSON", "bytes": last["json_bytes"], "gzip_bytes": last["json_gzip_bytes"]}]
     results.facts["memory"] = {"read_back": memory, "first_export": first, "exports": found}
+
+
+def peer_bodies(results, fired):
+    """The same series from as many services, by opentelemetry-cpp's own exporter, with our bounds; fired @fired times, too.
+
+    Requests that follow each other are one request to a decoder of protobuf, and so to gzip here.
+    """
+    row = {"what": "opentelemetry-cpp, protobuf"}
+    results.facts["bodies"].append(row)
+    if "opentelemetry-cpp" in build.absent:
+        row["not_measured"] = build.absent["opentelemetry-cpp"]
+        return
+    bounds = build.output(build.OUT / "collect", "--bounds", "s").split()
+    with Sink(keep=True) as sink:
+        try:
+            with contextlib.ExitStack() as stack:
+                for number in range(SERVICES):
+                    peer = stack.enter_context(Talker(build.OUT / "opentelemetry-series", f"{sink.url}/v1/metrics",
+                                                      f"bench-{number}", *bounds))
+                    for _ in range(fired):
+                        peer.ask("")
+        except (Gone, OSError) as error:
+            row["not_measured"] = str(error)
+            return
+    if len(sink.bodies) != SERVICES:
+        row["not_measured"] = f"{len(sink.bodies)} of {SERVICES} exports arrived"
+        return
+    body = b"".join(sink.bodies)
+    row.update({"bytes": len(body), "gzip_bytes": len(gzip.compress(body, 6))})
 
 
 def stat_ms(pid):
@@ -110,5 +146,6 @@ def by_cpus(results, counts=(2, 64, 128)):
 
 def measure(results, rounds):
     in_process(results, rounds)
+    peer_bodies(results, rounds + 1)
     whole_agent(results, rounds)
     by_cpus(results)

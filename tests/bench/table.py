@@ -56,6 +56,11 @@ def text(results):
         rows += [(str(row["cpus"]), str(row["cells"]), str(row["series"]), f"{row['bytes'] / (1 << 20):.1f}")
                  if "bytes" in row else (str(row["cpus"]), "not measured", "-", "-") for row in facts["memory_by_cpus"]]
         out += lines_of(rows) + [""]
+    if "bodies" in facts:
+        rows = [("one export of the same 10,000 series", "bytes", "gzip'd")]
+        rows += [(row["what"], str(row["bytes"]), str(row["gzip_bytes"])) if "bytes" in row else
+                 (f"{row['what']}: {row['not_measured']}", "not measured", "-") for row in facts["bodies"]]
+        out += lines_of(rows) + [""]
     rows = [("target", "measured", "quartiles", "trap alone", "wanted", "unit", "result")]
     details = []
     for target in sorted(results.targets, key=order):
