@@ -74,7 +74,7 @@ def peer_bodies(results, fired):
 
     Requests that follow each other are one request to a decoder of protobuf, and so to gzip here.
     """
-    row = {"what": "opentelemetry-cpp, protobuf"}
+    row = {"what": "opentelemetry-cpp, protobuf (has min and max too)"}
     results.facts["bodies"].append(row)
     if "opentelemetry-cpp" in build.absent:
         row["not_measured"] = build.absent["opentelemetry-cpp"]
