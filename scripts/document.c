@@ -8,12 +8,14 @@
 #include <string.h>
 
 #include "options.h"
+#include "self.h"
 
 static const struct {
 	const char *name;
 	void (*print)(FILE *out);
 } documents[] = {
 	{ "options", options_document },
+	{ "metrics", self_document },
 };
 
 int main(int argc, char **argv)

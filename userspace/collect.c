@@ -309,6 +309,7 @@ int collector_points(struct collector *collector, const struct discovery *discov
 	self->services = collector->snapshot.service_count;
 	self->series = collector->snapshot.series_count;
 	self->cells = collector->snapshot.cell_count;
+	self_measure(self, collector->kernel);
 	own = self_count(collector->metrics, collector->snapshot.drop);
 	costs = costs_count(collector->costs);
 	sample = reserve(collector, seen_count(collector->seen) + own + costs);

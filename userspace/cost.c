@@ -36,6 +36,11 @@ static const struct metric cpu_time = {
 	.label = { "service" },
 };
 
+const struct metric *costs_metric(void)
+{
+	return &cpu_time;
+}
+
 struct costs *costs_new(void)
 {
 	return calloc(1, sizeof(struct costs));

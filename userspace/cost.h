@@ -18,6 +18,9 @@ void costs_begin(struct costs *costs);
 /* Add hits of one service's since it was first seen. Return: 0 or -ENOMEM. */
 int costs_add(struct costs *costs, const struct resource *resource, uint64_t hits);
 
+/* What is counted, for documentation. */
+const struct metric *costs_metric(void);
+
 /* Number of services, and a sample of estimated CPU time for each at @ret.
  * @hit_ns: of one hit; @agent: the resource that tells. Return of the latter: 0 or -ENOMEM. */
 size_t costs_count(const struct costs *costs);

@@ -222,6 +222,7 @@ int kernel_load(const struct kernel_limits *limits, enum kernel_links links, str
 	skeleton = probe_bpf__open();
 	if (!skeleton)
 		return -errno;
+	loaded.limits = *limits;
 	loaded.slots = limits->cells;
 	loaded.cpus = kernel_cpus();
 	err = bpf_map__set_max_entries(skeleton->maps.places, limits->cells / PM_GROUP);

@@ -20,21 +20,22 @@ struct probe_bpf;
 /* How probes are linked: one link for many sites (Linux 6.6), or a perf event each. */
 enum kernel_links { KERNEL_LINKS_AUTO, KERNEL_LINKS_UPROBE_MULTI, KERNEL_LINKS_PERF_EVENT };
 
-struct kernel {
-	struct probe_bpf *skeleton;
-	enum kernel_links links; /* never AUTO */
-	uint32_t cpus; /* highest possible CPU number plus one: cells have that many rows */
-	uint32_t slots;
-	const struct pm_group *places; /* the kernel's own, mapped: [slots / PM_GROUP] */
-	const struct pm_cell *cells; /* likewise: [cpus][slots] */
-};
-
 /* How much room the maps get. */
 struct kernel_limits {
 	uint32_t cells; /* a power of two */
 	uint32_t series;
 	uint32_t services;
 	uint32_t series_per_metric; /* per metric and service, the overflow series included */
+};
+
+struct kernel {
+	struct probe_bpf *skeleton;
+	struct kernel_limits limits;
+	enum kernel_links links; /* never AUTO */
+	uint32_t cpus; /* kernel_cpus(): cells have that many rows */
+	uint32_t slots;
+	const struct pm_group *places; /* the kernel's own, mapped: [slots / PM_GROUP] */
+	const struct pm_cell *cells; /* likewise: [cpus][slots] */
 };
 
 /* Highest possible CPU number plus one, as the numbers may have holes: rows of cells. */

@@ -127,7 +127,6 @@ static int sweep(struct agent *agent)
 /* What the collector said to one request that it took. */
 static void account_delivered(struct agent *agent, const struct ship_result *result)
 {
-	agent->self.points_rejected += result->rejected;
 	if (result->rejected)
 		log_message(LOG_WARN, "export to %s: the collector dropped %llu points: %s", agent->options->where,
 			    (unsigned long long)result->rejected, result->message);
@@ -150,10 +149,13 @@ static void account_unanswered(struct agent *agent)
 static void account(struct agent *agent, const struct sender_result *result, size_t count)
 {
 	const struct sender_result *failed = NULL;
+	uint64_t duration_ms = 0;
 	size_t i, uncertain;
 	char line[512];
 
 	for (i = 0; i < count; i++) {
+		self_count_request(&agent->self, &result[i].ship);
+		duration_ms += result[i].ship.duration_ms;
 		if (result[i].delivery != DELIVERY_DONE && !failed)
 			failed = &result[i];
 		if (result[i].delivery == DELIVERY_DONE && agent->delta)
@@ -164,10 +166,7 @@ static void account(struct agent *agent, const struct sender_result *result, siz
 			agent->self.points_unanswered += uncertain;
 		}
 	}
-	if (failed)
-		agent->self.exports_failed++;
-	else
-		agent->self.exports_delivered++;
+	self_count_export(&agent->self, !failed, duration_ms);
 	switch (outage_update(&agent->outage, !failed, clock_ns(CLOCK_MONOTONIC), line, sizeof(line))) {
 	case OUTAGE_BEGINS:
 		log_message(LOG_WARN, "export to %s failed: %s; %s", agent->options->where, failed->ship.message, line);

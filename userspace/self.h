@@ -5,16 +5,38 @@
 #ifndef PROBEMETER_SELF_H
 #define PROBEMETER_SELF_H
 
+#include <stdio.h>
+
+#include "kernel.h"
 #include "metric.h"
 #include "merge.h"
+#include "ship.h"
 #include "snapshot.h"
 
-/* What the agent counts of itself; the caller keeps it up to date. */
+#define SELF_DURATION_BOUNDS 12
+
+/* What the agent knows of itself; the caller keeps it up to date, by the functions below where there is one. */
 struct self {
 	uint64_t sites, processes, services, series, cells;
+	uint64_t services_limit, series_limit, cells_limit;
+	uint64_t kernel_bytes;
 	uint64_t exports_delivered, exports_failed;
-	uint64_t points_rejected, points_dropped, points_unanswered;
+	uint64_t wire_bytes, retries, points_rejected, points_dropped, points_unanswered;
+	uint64_t duration_ms; /* of all exports */
+	uint64_t duration_bucket[SELF_DURATION_BOUNDS + 1];
+	uint64_t memory_bytes; /* resident */
+	double cpu_utilization; /* since the measurement before, of all CPUs */
+	uint64_t cpu_ns, measured_ns; /* of that measurement */
 };
+
+/* One request has been sent, or has failed, with all its tries: what it took and what the collector said. */
+void self_count_request(struct self *self, const struct ship_result *result);
+
+/* One export, of one or more requests, has ended. */
+void self_count_export(struct self *self, bool delivered, uint64_t duration_ms);
+
+/* What the maps and this process take now. Cheap: two system calls and a few small files. */
+void self_measure(struct self *self, const struct kernel *kernel);
 
 /**
  * self_samples - the agent's metrics as samples
@@ -29,5 +51,8 @@ int self_samples(const struct self *self, const struct metrics *metrics, const u
 
 /* How many samples that makes. */
 size_t self_count(const struct metrics *metrics, const uint64_t *drop);
+
+/* The table of all of the agent's metrics for README, in Markdown. */
+void self_document(FILE *out);
 
 #endif

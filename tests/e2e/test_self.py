@@ -1,0 +1,145 @@
+#!/usr/bin/python3 -B
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the agent says of itself is so: its own metrics, held against what the receiver and the kernel saw of it."""
+import os
+import pathlib
+import re
+import signal
+import sys
+
+import capture
+import otlp
+from agent import Agent, Fired, build_fired, own_name
+from checks import Checks
+from process import ROOT, scratch, wait_until
+
+SCOPE = "probemeter.agent"
+KINDS = {"counter": ("sum", True), "up-down counter": ("sum", False), "gauge": ("gauge", None), "histogram": ("histogram", None)}
+STALL_S = 0.3
+
+
+def documented():
+    """{metric: (kind, unit, attributes)} of README's table."""
+    text = (ROOT / "README.md").read_text()
+    table = text[text.index("<!-- metrics:"):text.index("<!-- end of metrics -->")]
+    rows = re.findall(r"^\| `([^`]+)` \| ([^|]+) \| `([^`]*)` \|([^|]*)\| ", table, re.MULTILINE)
+    return {name: (kind, unit, tuple(re.findall(r"`([^`]+)`", labels))) for name, kind, unit, labels in rows}
+
+
+class Own:
+    """One request's points of the agent's own."""
+
+    def __init__(self, request, service):
+        self.points = [p for p in request.points() if p.service == service and p.scope == SCOPE]
+
+    def value(self, name, **labels):
+        return next((p.value for p in self.points if p.name == name and p.labels == labels), None)
+
+    def exports(self):
+        return self.value("probemeter.agent.exports", result="delivered"), self.value("probemeter.agent.exports", result="failed")
+
+    def histogram(self):
+        return next(p.point for p in self.points if p.name == "probemeter.agent.export.duration")
+
+
+def sizes(requests):
+    """Bytes of the first n bodies, for each n."""
+    sums = [0]
+    for request in requests:
+        sums.append(sums[-1] + len(request.body))
+    return sums
+
+
+def as_documented(checks, own):
+    table = documented()
+    checks.ok("README documents metrics", len(table) > 10, table)
+    seen = {p.name: (p.kind, getattr(p.data, "is_monotonic", None) if p.kind == "sum" else None, p.metric.unit, tuple(p.labels))
+            for p in own.points}
+    wrong = {name: (seen.get(name), row) for name, row in table.items()
+             if name != "probemeter.agent.events.dropped" and seen.get(name) != (*KINDS[row[0]], row[1], row[2])}
+    checks.equal("every documented metric is exported as documented (got, documented)", wrong, {})
+    checks.equal("and no other one", sorted(set(seen) - set(table)), [])
+
+
+def exports_are_counted(checks, directory, binary):
+    service = own_name("self")
+    with capture.Server() as server, Fired(binary, "self-fired") as fired, \
+            Agent(directory, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp, OTEL_METRIC_EXPORT_INTERVAL=400, OTEL_SERVICE_NAME=service,
+                  OTEL_EXPORTER_OTLP_COMPRESSION="gzip") as agent:
+        agent.wait_attached(fired.pid, binary)
+        fired.fire(10)
+        server.wait_requests(4)
+
+        def settled():
+            """A request that tells of all before it: its bytes are theirs, and not one delivery is missing."""
+            for number, request in enumerate(list(server.requests)):
+                own = Own(request, service)
+                if number >= 4 and own.exports() == (number, 0):
+                    return number, own
+            return None
+
+        number, own = wait_until("an export that tells of all before it", settled)
+        checks.equal("bytes as they came over the wire", own.value("probemeter.agent.export.bytes"), sizes(server.requests)[number])
+        checks.equal("no retry", own.value("probemeter.agent.export.retries"), 0)
+        histogram = own.histogram()
+        checks.equal("as many durations as exports", histogram.count, number)
+        checks.ok("they took time, and less than the test", 0 < histogram.sum < 20, histogram.sum)
+        as_documented(checks, own)
+        checks.ok("sites are attached", own.value("probemeter.agent.sites") >= 3, own.value("probemeter.agent.sites"))
+        checks.ok("processes", own.value("probemeter.agent.processes") >= 1, own.value("probemeter.agent.processes"))
+        for what in ("services", "series", "cells"):
+            used, limit = own.value(f"probemeter.agent.{what}"), own.value(f"probemeter.agent.{what}.limit")
+            checks.ok(f"{what}: some, within their limit", 0 < used < limit, (used, limit))
+        said = re.search(r"at most ([\d.]+) MiB for maps, ([\d.]+) MiB now", agent.output())
+        kernel = own.value("probemeter.agent.kernel.memory") / (1 << 20)
+        checks.ok("kernel memory: not less than at the start, within what was announced",
+                  float(said[2]) - 0.1 <= kernel <= float(said[1]) + 0.1, (kernel, said[0]))
+        pages = int(pathlib.Path(f"/proc/{agent.pid}/statm").read_text().split()[1])
+        memory, now = own.value("process.memory.usage"), pages * os.sysconf("SC_PAGE_SIZE")
+        checks.ok("resident memory, as the kernel has it", now / 2 < memory < now * 2, (memory, now))
+        busy = own.value("process.cpu.utilization")
+        checks.ok("a part of the CPUs", 0 < busy <= 1, busy)
+
+        # Twice turned away, then a slow answer, then refused for good.
+        before, mark = own, server.count()
+        server.answers += [capture.status(503), capture.status(503), capture.stall(STALL_S), capture.status(400)]
+
+        def told():
+            for request in server.requests[mark:]:
+                own = Own(request, service)
+                if (own.exports()[1] or 0) >= 1:
+                    return own
+            return None
+
+        after = wait_until("an export that tells of the failure", told, 30)
+        checks.equal("one export failed", after.exports()[1], 1)
+        checks.equal("two retries", after.value("probemeter.agent.export.retries"), 2)
+        checks.equal("bytes are those of bodies, each counted once",
+                     after.value("probemeter.agent.export.bytes") in
+                     [total - 2 * len(server.requests[mark].body) for total in sizes(server.requests)], True)
+
+        def slow(own):
+            point = own.histogram()
+            return sum(count for count, bound in zip(point.bucket_counts, [*point.explicit_bounds, float("inf")]) if bound > 0.25)
+
+        checks.ok("the export with its waits is a slow one", slow(after) > slow(before) and
+                  after.histogram().sum - before.histogram().sum > 0.5 + STALL_S, (slow(before), slow(after)))
+        checks.equal("the rules of the data model are kept", otlp.complaints(server.requests[-1].message()), [])
+        checks.equal("ends with status 0", agent.stop(), 0)
+
+
+def main():
+    checks = Checks("self")
+    if os.geteuid() != 0:
+        checks.skip("everything", "needs root")
+        return checks.finish()
+    with scratch("self") as directory:
+        binary = build_fired(directory)
+        with checks.run("exports are counted"):
+            exports_are_counted(checks, directory, binary)
+    return checks.finish()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that context managers run
+    sys.exit(main())
