@@ -100,32 +100,32 @@ def exports_are_counted(checks, directory, binary):
         busy = own.value("process.cpu.utilization")
         checks.ok("a part of the CPUs", 0 < busy <= 1, busy)
 
-        # Twice turned away, then a slow answer, then refused for good.
-        before, mark = own, server.count()
-        server.answers += [capture.status(503), capture.status(503), capture.stall(STALL_S), capture.status(400)]
-
-        def told():
-            for request in server.requests[mark:]:
-                own = Own(request, service)
-                if (own.exports()[1] or 0) >= 1:
-                    return own
-            return None
-
-        after = wait_until("an export that tells of the failure", told, 30)
-        checks.equal("one export failed", after.exports()[1], 1)
-        checks.equal("two retries", after.value("probemeter.agent.export.retries"), 2)
-        checks.equal("bytes are those of bodies, each counted once",
-                     after.value("probemeter.agent.export.bytes") in
-                     [total - 2 * len(server.requests[mark].body) for total in sizes(server.requests)], True)
-
-        def slow(own):
-            point = own.histogram()
-            return sum(count for count, bound in zip(point.bucket_counts, [*point.explicit_bounds, float("inf")]) if bound > 0.25)
-
-        checks.ok("the export with its waits is a slow one", slow(after) > slow(before) and
-                  after.histogram().sum - before.histogram().sum > 0.5 + STALL_S, (slow(before), slow(after)))
         checks.equal("the rules of the data model are kept", otlp.complaints(server.requests[-1].message()), [])
         checks.equal("ends with status 0", agent.stop(), 0)
+
+
+def failures_are_counted(checks, directory):
+    """One export is turned away twice and then answered late; the next one is refused for good; the third tells of both."""
+    service = own_name("self-refused")
+    with capture.Server() as server:
+        server.answers += [capture.status(503), capture.status(503), capture.stall(STALL_S), capture.status(400)]
+        # Retries must find room within the interval.
+        with Agent(directory, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp, OTEL_METRIC_EXPORT_INTERVAL=4000,
+                   OTEL_SERVICE_NAME=service) as agent:
+            wait_until("the export after them", lambda: server.count() >= 5, 40)
+            requests = server.requests[:5]
+            own = Own(requests[4], service)
+            checks.equal("one body was sent three times", [len({r.body for r in requests[:3]}), len({r.body for r in requests})], [1, 3])
+            checks.equal("exports delivered and failed", own.exports(), (1, 1))
+            checks.equal("two retries", own.value("probemeter.agent.export.retries"), 2)
+            checks.equal("bytes of the bodies, each counted once", own.value("probemeter.agent.export.bytes"),
+                         len(requests[0].body) + len(requests[3].body))
+            point = own.histogram()
+            slow = sum(count for count, bound in zip(point.bucket_counts, [*point.explicit_bounds, float("inf")]) if bound > 0.5)
+            checks.equal("two durations, one of them long", (point.count, slow), (2, 1))
+            took = requests[2].at_s - requests[0].at_s + STALL_S
+            checks.ok("their sum is what was seen here", took - 0.05 <= point.sum <= took + 2, (took, point.sum))
+            checks.equal("ends with status 0", agent.stop(), 0)
 
 
 def main():
@@ -137,6 +137,8 @@ def main():
         binary = build_fired(directory)
         with checks.run("exports are counted"):
             exports_are_counted(checks, directory, binary)
+        with checks.run("failures are counted"):
+            failures_are_counted(checks, directory)
     return checks.finish()
 
 
