@@ -140,7 +140,9 @@ static bool is_special(unsigned char c)
 
 static void put_text(struct json *json, const char *text)
 {
-	static const char names[] = { ['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't', ['"'] = '"', ['\\'] = '\\' };
+	static const char names[] = {
+		['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't', ['"'] = '"', ['\\'] = '\\',
+	};
 
 	put_byte(json, '"');
 	for (;;) {
@@ -174,7 +176,8 @@ static void put_base64(struct json *json, const uint8_t *data, size_t size)
 	put_byte(json, '"');
 	for (i = 0; i < size; i += 3) {
 		size_t have = size - i < 3 ? size - i : 3;
-		uint32_t bits = (uint32_t)data[i] << 16 | (have > 1 ? (uint32_t)data[i + 1] << 8 : 0) | (have > 2 ? data[i + 2] : 0);
+		uint32_t bits = (uint32_t)data[i] << 16 | (have > 1 ? (uint32_t)data[i + 1] << 8 : 0) |
+				(have > 2 ? data[i + 2] : 0);
 		char four[4] = { digits[bits >> 18], digits[bits >> 12 & 63], have > 1 ? digits[bits >> 6 & 63] : '=',
 				 have > 2 ? digits[bits & 63] : '=' };
 

@@ -145,7 +145,8 @@ void self_measure(struct self *self, const struct kernel *kernel)
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
 	if (self->measured_ns && now_ns > self->measured_ns)
-		self->cpu_utilization = (double)(cpu_ns - self->cpu_ns) / (double)(now_ns - self->measured_ns) / (double)(cpus > 0 ? cpus : 1);
+		self->cpu_utilization = (double)(cpu_ns - self->cpu_ns) / (double)(now_ns - self->measured_ns) /
+					(double)(cpus > 0 ? cpus : 1);
 	self->cpu_ns = cpu_ns;
 	self->measured_ns = now_ns;
 	measure_memory(self);

@@ -88,7 +88,8 @@ int main(int argc, char **argv)
 	provider.AddMetricReader(reader(argv[1]));
 	provider.AddView(metrics::InstrumentSelectorFactory::Create(metrics::InstrumentType::kHistogram, "bench.duration", "s"),
 			 metrics::MeterSelectorFactory::Create("probemeter", "", ""),
-			 metrics::ViewFactory::Create("bench.duration", "Duration of requests", "s", metrics::AggregationType::kHistogram, config));
+			 metrics::ViewFactory::Create("bench.duration", "Duration of requests", "s",
+						      metrics::AggregationType::kHistogram, config));
 	auto meter = provider.GetMeter("probemeter");
 	made.requests = meter->CreateUInt64Counter("bench.requests", "Requests", "{request}");
 	made.bytes = meter->CreateUInt64Counter("bench.bytes", "Bytes sent", "By");

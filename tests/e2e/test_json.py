@@ -180,8 +180,8 @@ def rejected(checks, directory, binary):
 def every_string_is_utf8(checks, directory, _):
     """A service in whose names hardly a text is UTF-8 is exported whole; each wrong piece is one U+FFFD."""
     binary = directory / "bytes"
-    subprocess.run([os.environ.get("CC", "cc"), "-std=c11", "-O2", f"-I{ROOT}/include", str(HERE / "bytes.c"), "-o", str(binary)],
-                   check=True)
+    subprocess.run([os.environ.get("CC", "cc"), "-std=c11", "-O2", f"-I{ROOT}/include", str(HERE / "bytes.c"), "-o",
+                    str(binary)], check=True)
     name = own_name("json-bytes")
     environment = {key: os.fsdecode(value) for key, value in {
         "OTEL_SERVICE_NAME": name.encode() + b"\xff", "TRACING_SERVICE_NAME": b"\xff", "OTEL_RESOURCE_ATTRIBUTES": b"a=\xff"}.items()}
@@ -193,8 +193,10 @@ def every_string_is_utf8(checks, directory, _):
     }
     for protocol, receiver in (("http/json", Server()), ("http/protobuf", capture.Server())):
         with receiver as server, \
-                Agent(directory, "--protocol", protocol, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp, OTEL_METRIC_EXPORT_INTERVAL=500) as agent, \
-                subprocess.Popen([binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=clean_environment(**environment)) as child:
+                Agent(directory, "--protocol", protocol, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp,
+                      OTEL_METRIC_EXPORT_INTERVAL=500) as agent, \
+                subprocess.Popen([binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                 env=clean_environment(**environment)) as child:
             try:
                 child.stdout.readline()
                 agent.wait_attached(child.pid, binary)
@@ -224,8 +226,10 @@ def the_decoder_is_strict(checks):
     class Request:
         headers = {}
 
-    for name, spoilt in (("an unknown key", good.replace(b"asDouble", b"as_dubious")), ("a trailing comma", good.replace(b"}]}}", b"},]}}", 1)),
-                         ("bytes that are not UTF-8", good.replace(b'"m"', b'"\xff"')), ("a raw control character", good.replace(b'"m"', b'"\x01"')),
+    for name, spoilt in (("an unknown key", good.replace(b"asDouble", b"as_dubious")),
+                         ("a trailing comma", good.replace(b"}]}}", b"},]}}", 1)),
+                         ("bytes that are not UTF-8", good.replace(b'"m"', b'"\xff"')),
+                         ("a raw control character", good.replace(b'"m"', b'"\x01"')),
                          ("two members of one oneof", good.replace(b'"gauge"', b'"sum":{},"gauge"'))):
         Request.body = spoilt
         try:
