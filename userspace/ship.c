@@ -51,7 +51,7 @@ static const struct ship_status {
 	{ .status = 404, .remedy = "check OTEL_EXPORTER_OTLP_ENDPOINT, to which /v1/metrics is added" },
 	{ .status = 405, .remedy = "is this an OTLP/HTTP endpoint?" },
 	{ .status = 413, .remedy = "OTEL_EXPORTER_OTLP_COMPRESSION=gzip makes requests smaller" },
-	{ .status = 415, .remedy = "is this an OTLP/HTTP endpoint that takes protobuf?" },
+	{ .status = 415, .remedy = "does this endpoint take what OTEL_EXPORTER_OTLP_PROTOCOL says?" },
 	{ .status = 429, .retryable = true },
 	{ .status = 502, .retryable = true },
 	{ .status = 503, .retryable = true },
