@@ -106,62 +106,6 @@ static void options_prefer_the_signals_variable(void **state)
 	options_free(&options);
 }
 
-/* A value of each type that stands in no default, and another one. */
-static const char *const good[][2] = {
-	[OPTION_TYPE_BOOLEAN] = { "true", "false" }, [OPTION_TYPE_NUMBER] = { "1234", "4321" },
-	[OPTION_TYPE_TEXT] = { "/a", "/b" },	     [OPTION_TYPE_URL] = { "http://a:1/x", "http://b:2/y" },
-	[OPTION_TYPE_HEADERS] = { "a=1", "a=2" },    [OPTION_TYPE_ATTRIBUTES] = { "a=1", "a=2" },
-};
-
-static const char *good_value(const struct option_row *row, size_t which)
-{
-	return row->type == OPTION_TYPE_CHOICE || row->type == OPTION_TYPE_LIST ? row->choice[which].name : good[row->type][which];
-}
-
-/* Every row of the table with a general and a signal's variable: the signal's decides, in whatever order the environment
- * has them; the general one where the signal's is not set, or empty; the flag over both. */
-static void options_of_the_signal_win_in_every_row(void **state)
-{
-	size_t tried = 0;
-
-	(void)state;
-	for (enum option_key key = 0; key < OPTION_COUNT; key++) {
-		const struct option_row *row = &option_rows[key];
-		const char *own = row->variable[0], *general = row->variable[1];
-		char text[3][512], flag[64], *arguments[] = { (char *)"probemeter", (char *)"run", NULL, NULL, NULL };
-		struct options options;
-
-		/* Nothing of OTLP's has a general variable alone. */
-		assert_true(!own || strncmp(own, "OTEL_EXPORTER_OTLP_", 19) || !strncmp(own, "OTEL_EXPORTER_OTLP_METRICS_", 27));
-		if (!general)
-			continue;
-		assert_true(!strncmp(own, "OTEL_EXPORTER_OTLP_METRICS_", 27) && !strncmp(general, "OTEL_EXPORTER_OTLP_", 19));
-		assert_string_equal(own + 27, general + 19);
-		tried++;
-		(void)snprintf(text[0], sizeof(text[0]), "%s=%s", general, good_value(row, 0));
-		(void)snprintf(text[1], sizeof(text[1]), "%s=%s", own, good_value(row, 1));
-		(void)snprintf(text[2], sizeof(text[2]), "%s= ", own);
-		assert_int_equal(parse(ENV(text[0], text[1]), ARGS("run"), &options), 0);
-		assert_string_equal(options.source[key], own);
-		options_free(&options);
-		assert_int_equal(parse(ENV(text[1], text[0]), ARGS("run"), &options), 0);
-		assert_string_equal(options.source[key], own);
-		options_free(&options);
-		assert_int_equal(parse(ENV(text[0], text[2]), ARGS("run"), &options), 0);
-		assert_string_equal(options.source[key], general);
-		options_free(&options);
-		if (!row->flag)
-			continue;
-		(void)snprintf(flag, sizeof(flag), "--%s", row->flag);
-		arguments[2] = flag;
-		arguments[3] = row->type == OPTION_TYPE_SWITCH ? NULL : (char *)good_value(row, 0);
-		assert_int_equal(parse(ENV(text[0], text[1]), arguments, &options), 0);
-		assert_string_equal(options.source[key], flag);
-		options_free(&options);
-	}
-	assert_true(tried >= 8);
-}
-
 /* A base gets v1/metrics behind exactly one slash; the signal's own endpoint is left alone. */
 static void options_endpoint_is_a_base(void **state)
 {
@@ -582,7 +526,6 @@ int main(void)
 		cmocka_unit_test(options_prefer_flag_then_environment),
 		cmocka_unit_test(options_prefer_the_signals_variable),
 		cmocka_unit_test(options_prefer_the_signals_variable_everywhere),
-		cmocka_unit_test(options_of_the_signal_win_in_every_row),
 		cmocka_unit_test(options_endpoint_is_a_base),
 		cmocka_unit_test(options_endpoint_fits_the_protocol),
 		cmocka_unit_test(options_refuse_wrong_endpoints),
