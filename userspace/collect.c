@@ -206,7 +206,7 @@ static int level_samples(struct collector *collector, const struct process *proc
 	struct sample *sample;
 	long count = level_read(process, loaded, arena, &level), i;
 
-	/* Gone, or unloaded, since the sweep: so is its level. */
+	/* Gone, or unloaded, since it was looked at: so is its level. */
 	if (count == -ESRCH || count == -EFAULT)
 		return 0;
 	if (count < 0) {
@@ -258,14 +258,13 @@ static int zero_samples(struct collector *collector, const struct process *proce
 static int process_samples(struct collector *collector, const struct discovery *discovery, struct self *self,
 			   struct arena *arena)
 {
-	size_t i, j;
+	struct process *process;
 	int err = 0;
+	size_t j;
 
 	self->processes = 0;
-	for (i = 0; i < discovery->count && !err; i++) {
-		struct process *process = &discovery->process[i];
-
-		if (!process->loaded_count || !owners_of_process(collector->owners, process))
+	for (process = discovery->process; process && !err; process = process->hh.next) {
+		if (!owners_of_process(collector->owners, process))
 			continue;
 		self->processes++;
 		if (shares_memory(discovery, process))

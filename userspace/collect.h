@@ -27,7 +27,7 @@ int collector_services(struct collector *collector, const struct discovery *disc
 
 /**
  * collector_points - what is true now
- * @discovery: swept just before, so that the dead are out and forked children are in
+ * @discovery: settled just before, so that the dead are out and forked children are in
  * @self:      counters of the agent; those that the collection itself finds are filled in
  * @arena:     owns the points
  * @ret:       untouched on failure

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * discover.c - sweep /proc: who lives, and which files with descriptors are mapped where.
+ * discover.c - who lives, and which objects with descriptors are mapped where.
  *
- * Consumes /proc; produces struct process and struct object. Files are opened through /proc/PID/map_files, which
- * names the mapped file itself: in whatever mount namespace, replaced or deleted. Anything but a regular file is left
- * alone. What to do with an object is the caller's business (struct discover_events).
+ * Consumes /proc and the kernel's events; produces struct process. Events are hints and /proc is the truth: an event says
+ * which process to look at, and what is then seen counts, so that nothing depends on events being complete or in order.
+ * Which files have descriptors is object.c's.
  */
 #include "discover.h"
 
@@ -15,21 +15,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "log.h"
-#include "trial.h"
-
-/* One file mapped executable by one process. */
-struct mapping {
-	uint64_t device; /* as /proc/PID/maps has it: only good for comparing */
-	uint64_t inode;
-	struct object *object; /* NULL: could not be opened */
-};
-
 #define MAX_ENVIRONMENT (1u << 20)
-#define UNUSED_SWEEPS 60
+
+/* A process to look at. */
+struct hint {
+	pid_t pid;
+	UT_hash_handle hh;
+};
 
 int discover_start(pid_t pid, uint64_t *ret_ticks, pid_t *ret_parent, uint64_t *ret_stack)
 {
@@ -99,255 +93,286 @@ static char *slurp(const char *path, size_t limit, size_t *ret_size)
 	return text;
 }
 
-static void object_free(struct object *object)
-{
-	if (!object)
-		return;
-	if (object->fd >= 0)
-		(void)close(object->fd);
-	arena_free(object->arena);
-	free(object->metric);
-	free(object->path);
-	free(object);
-}
-
-/* Open a mapped file, if it is a regular one: first without any effect on it, then for reading. */
-static int open_mapped(pid_t pid, uint64_t start, uint64_t end, struct stat *ret)
-{
-	char path[80];
-	int handle, fd;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", pid, (unsigned long long)start,
-		       (unsigned long long)end);
-	handle = open(path, O_PATH | O_CLOEXEC);
-	if (handle < 0)
-		return -errno;
-	if (fstat(handle, ret) || !S_ISREG(ret->st_mode)) {
-		(void)close(handle);
-		return -EINVAL;
-	}
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", handle);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		fd = -errno;
-	(void)close(handle);
-	return fd;
-}
-
-static void object_read(struct object *object, int fd)
-{
-	size_t i;
-	int err;
-
-	object->arena = arena_new();
-	if (!object->arena)
-		return;
-	err = descriptors_read(fd, object->arena, &object->descriptors);
-	if (err && err != -ENOEXEC)
-		log_message(LOG_WARN, "'%s': cannot be read: %s; its probes, if it has any, are not counted", object->path,
-			    strerror(-err));
-	for (i = 0; i < object->descriptors.problem_count; i++)
-		log_message(LOG_WARN, "'%s': %s; this metric is skipped, build the file again", object->path,
-			    object->descriptors.problem[i]);
-	for (i = 0; i < object->descriptors.count; i++) {
-		const struct descriptor *d = &object->descriptors.descriptor[i];
-
-		if (!strcmp(d->metric.scope, TRIAL_SCOPE)) {
-			object->descriptors.count = 0; /* another agent */
-			break;
-		}
-		object->catalogue |= service_scope_is_catalogue(d->metric.scope);
-		object->has_levels |= d->levels_address != 0;
-	}
-	if (!object->descriptors.count) {
-		arena_free(object->arena);
-		object->arena = NULL;
-	}
-}
-
-/* The object of a mapping, found or made; NULL if the file cannot be opened or memory is short. */
-static struct object *object_get(struct discovery *discovery, const struct discover_events *events, pid_t pid,
-				 uint64_t start, uint64_t end, const char *path)
-{
-	struct object *fresh = calloc(1, sizeof(*fresh)), *found;
-	struct stat st;
-	int fd;
-
-	if (!fresh)
-		return NULL;
-	fresh->fd = -1;
-	fd = open_mapped(pid, start, end, &st);
-	if (fd < 0) {
-		free(fresh);
-		return NULL;
-	}
-	fresh->id.device = st.st_dev;
-	fresh->id.inode = st.st_ino;
-	fresh->id.changed = st.st_mtim;
-	fresh->id.size = st.st_size;
-	HASH_FIND(hh, discovery->objects, &fresh->id, sizeof(fresh->id), found);
-	if (found) {
-		(void)close(fd);
-		free(fresh);
-		return found;
-	}
-	fresh->path = strdup(path);
-	if (!fresh->path) {
-		(void)close(fd);
-		free(fresh);
-		return NULL;
-	}
-	object_read(fresh, fd);
-	if (fresh->descriptors.count)
-		fresh->fd = fd;
-	else
-		(void)close(fd);
-	HASH_ADD(hh, discovery->objects, id, sizeof(fresh->id), fresh);
-	if (fresh->descriptors.count)
-		events->found(events->context, fresh);
-	return fresh;
-}
-
-static struct mapping *mapping_find(const struct process *process, uint64_t device, uint64_t inode)
-{
-	size_t i;
-
-	for (i = 0; i < process->mapping_count; i++)
-		if (process->mapping[i].device == device && process->mapping[i].inode == inode)
-			return &process->mapping[i];
-	return NULL;
-}
-
-static int append(void *list, size_t *count, size_t size, const void *item)
-{
-	void **array = list;
-
-	if ((*count & (*count - 1)) == 0) {
-		void *more = realloc(*array, (*count ? 2 * *count : 1) * size);
-
-		if (!more)
-			return -ENOMEM;
-		*array = more;
-	}
-	memcpy((char *)*array + (*count)++ * size, item, size);
-	return 0;
-}
-
-static void process_free(struct process *process)
-{
-	free(process->loaded);
-	free(process->mapping);
-}
-
 /* One line of maps: is it an executable mapping of a file? */
-static bool line_parse(char *line, uint64_t *start, uint64_t *end, uint64_t *offset, uint64_t *device, uint64_t *inode,
-		       char **path)
+static bool line_parse(char *line, struct mapping *ret, uint64_t *ret_offset)
 {
 	char *at = line;
 
-	*start = strtoull(at, &at, 16);
+	ret->start = strtoull(at, &at, 16);
 	if (*at != '-')
 		return false;
-	*end = strtoull(at + 1, &at, 16);
+	ret->end = strtoull(at + 1, &at, 16);
 	if (strlen(at) < 6 || at[3] != 'x')
 		return false;
-	*offset = strtoull(at + 5, &at, 16);
-	*device = strtoull(at, &at, 16) << 32;
+	*ret_offset = strtoull(at + 5, &at, 16);
+	ret->device = strtoull(at, &at, 16) << 32;
 	if (*at != ':')
 		return false;
-	*device |= strtoull(at + 1, &at, 16);
-	*inode = strtoull(at, &at, 10);
+	ret->device |= strtoull(at + 1, &at, 16);
+	ret->inode = strtoull(at, &at, 10);
 	while (*at == ' ')
 		at++;
-	*path = at;
-	return *inode != 0;
+	ret->path = at;
+	return ret->inode != 0;
 }
 
-/* Fill @process with what it maps now. @before is the same process one sweep ago, or NULL. */
-static int process_read(struct discovery *discovery, const struct discover_events *events, const struct process *before,
-			struct process *process)
+static int loaded_add(struct process *process, const struct loaded *loaded)
 {
-	uint64_t start, end, offset, device, inode;
-	char path[32], *text, *line, *next, *name;
-	size_t size, i;
+	size_t count = process->loaded_count, i;
+	struct loaded *grown;
+
+	/* An object may be mapped in parts, and as a whole several times (dlmopen). */
+	for (i = 0; i < count; i++)
+		if (process->loaded[i].object == loaded->object && process->loaded[i].bias == loaded->bias)
+			return 0;
+	if (!(count & (count - 1))) {
+		grown = realloc(process->loaded, (count ? 2 * count : 1) * sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		process->loaded = grown;
+	}
+	process->loaded[process->loaded_count++] = *loaded;
+	return 0;
+}
+
+/* What @process maps now. Nothing, if it is gone. */
+static int process_read(struct discovery *discovery, const struct discover_events *events, struct process *process)
+{
+	char path[32], *text, *line, *next;
+	size_t size;
 	int err = 0;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/maps", process->pid);
 	text = slurp(path, 64u << 20, &size);
-	if (!text)
-		return 0;
 	for (line = text; line && *line && !err; line = next) {
-		struct mapping *known, fresh;
+		struct mapping mapping = { .pid = process->pid };
 		struct loaded loaded;
+		uint64_t offset;
 
 		next = strchr(line, '\n');
 		if (next)
 			*next++ = '\0';
-		if (!line_parse(line, &start, &end, &offset, &device, &inode, &name))
+		/* What cannot be opened is tried again: when somebody else maps it, and by the next sweep. */
+		if (!line_parse(line, &mapping, &offset) ||
+		    objects_get(&discovery->objects, events, &mapping, &loaded.object) || !loaded.object ||
+		    descriptors_bias(&loaded.object->descriptors, mapping.start, offset, &loaded.bias))
 			continue;
-		known = mapping_find(process, device, inode);
-		if (!known) {
-			known = before ? mapping_find(before, device, inode) : NULL;
-			fresh = (struct mapping){ device, inode, NULL };
-			/* What could not be opened is tried again: an exec may have come between maps and map_files. */
-			fresh.object = known && known->object ?
-					       known->object :
-					       object_get(discovery, events, process->pid, start, end, name);
-			err = append(&process->mapping, &process->mapping_count, sizeof(fresh), &fresh);
-			known = &fresh;
-		}
-		if (err || !known->object)
-			continue;
-		known->object->seen = discovery->sweep;
-		if (!known->object->descriptors.count)
-			continue;
-		for (i = 0; i < process->loaded_count; i++)
-			if (process->loaded[i].object == known->object)
-				break;
-		loaded.object = known->object;
-		if (i == process->loaded_count &&
-		    !descriptors_bias(&known->object->descriptors, start, offset, &loaded.bias))
-			err = append(&process->loaded, &process->loaded_count, sizeof(loaded), &loaded);
+		loaded.start = mapping.start;
+		loaded.end = mapping.end;
+		err = loaded_add(process, &loaded);
 	}
 	free(text);
 	return err;
 }
 
-static int by_pid(const void *a, const void *b)
-{
-	return ((const struct process *)a)->pid - ((const struct process *)b)->pid;
-}
-
 struct process *discover_find(const struct discovery *discovery, pid_t pid)
 {
-	const struct process wanted = { .pid = pid };
+	struct process *found;
 
-	return discovery->count ? bsearch(&wanted, discovery->process, discovery->count, sizeof(wanted), by_pid) : NULL;
+	HASH_FIND_INT(discovery->process, &pid, found);
+	return found;
 }
 
-/* Objects that nobody maps: forgotten when their file is deleted, or, if they have nothing to attach to, after a while.
- * A file with descriptors that still exists stays attached, so that its next process counts from its first event. */
-static void objects_prune(struct discovery *discovery, const struct discover_events *events)
+static void process_remove(struct discovery *discovery, struct process *process)
 {
-	struct object *object, *next;
-	struct stat st;
+	if (!process)
+		return;
+	HASH_DEL(discovery->process, process);
+	free(process->loaded);
+	free(process);
+	discovery->vacant = true;
+}
 
-	HASH_ITER(hh, discovery->objects, object, next) {
-		if (object->seen == discovery->sweep)
-			continue;
-		if (object->fd >= 0 ? fstat(object->fd, &st) || st.st_nlink : discovery->sweep - object->seen < UNUSED_SWEEPS)
-			continue;
-		if (object->fd >= 0)
-			events->gone(events->context, object);
-		HASH_DEL(discovery->objects, object);
-		object_free(object);
+/* Look at one process now. */
+static int look(struct discovery *discovery, const struct discover_events *events, pid_t pid)
+{
+	struct process *old = discover_find(discovery, pid), *process, now = { .pid = pid };
+	int err;
+
+	if (pid == getpid())
+		return 0;
+	err = process_read(discovery, events, &now);
+	if (err || !now.loaded_count || discover_start(pid, &now.start_ticks, &now.parent, &now.stack)) {
+		process_remove(discovery, old);
+		free(now.loaded);
+		return err;
 	}
+	/* A resource is settled by what exec gave. */
+	if (old && old->start_ticks == now.start_ticks && old->stack == now.stack)
+		now.resource = old->resource;
+	process_remove(discovery, old);
+	process = malloc(sizeof(*process));
+	if (!process) {
+		free(now.loaded);
+		return -ENOMEM;
+	}
+	*process = now;
+	process->swept = discovery->sweep;
+	HASH_ADD_INT(discovery->process, pid, process);
+	return 0;
 }
 
-int discover_sweep(struct discovery *discovery, const struct discover_events *events)
+static struct hint *hint_find(const struct discovery *discovery, pid_t pid)
 {
-	struct process *list = NULL, *old;
-	size_t count = 0, i;
+	struct hint *found;
+
+	HASH_FIND_INT(discovery->hint, &pid, found);
+	return found;
+}
+
+static int hint_add(struct discovery *discovery, pid_t pid)
+{
+	struct hint *hint;
+
+	if (hint_find(discovery, pid))
+		return 0;
+	hint = malloc(sizeof(*hint));
+	if (!hint)
+		return -ENOMEM;
+	hint->pid = pid;
+	HASH_ADD_INT(discovery->hint, pid, hint);
+	return 0;
+}
+
+static void hint_remove(struct discovery *discovery, struct hint *hint)
+{
+	HASH_DEL(discovery->hint, hint);
+	free(hint);
+}
+
+/* Objects that were written over while processes had them mean nothing any more: those processes are looked at again. */
+static int replaced_leave(struct discovery *discovery)
+{
+	struct process *process;
+	struct object *object;
+	int err = 0;
+	size_t i;
+
+	if (!discovery->objects.replaced)
+		return 0;
+	for (process = discovery->process; process; process = process->hh.next)
+		for (i = 0; i < process->loaded_count; i++)
+			for (object = discovery->objects.replaced; object; object = object->next)
+				if (process->loaded[i].object == object) {
+					process->loaded[i--] = process->loaded[--process->loaded_count];
+					err = err ? err : hint_add(discovery, process->pid);
+					break;
+				}
+	objects_release(&discovery->objects);
+	return err;
+}
+
+static int mapped(struct discovery *discovery, const struct discover_events *events, const struct mapping *mapping)
+{
+	struct object *object = NULL;
+	int err = objects_get(&discovery->objects, events, mapping, &object);
+
+	/* Not there any more, or no longer in one piece: the process knows. */
+	if (err == -ENOENT)
+		return look(discovery, events, mapping->pid);
+	if (object)
+		return hint_add(discovery, mapping->pid);
+	return err == -ENOMEM ? err : 0;
+}
+
+int discover_event(struct discovery *discovery, const struct discover_events *events, const struct event *event)
+{
+	struct process *process = discover_find(discovery, event->at.pid);
+	struct hint *hint = hint_find(discovery, event->at.pid);
+	int err = 0;
+
+	if (event->at.pid == getpid())
+		return 0;
+	switch (event->kind) {
+	case EVENT_MAPPED:
+		err = mapped(discovery, events, &event->at);
+		break;
+	case EVENT_FORKED:
+		if (discover_find(discovery, event->parent) || hint_find(discovery, event->parent))
+			err = hint_add(discovery, event->at.pid);
+		break;
+	case EVENT_EXECED:
+		if (process)
+			err = hint_add(discovery, event->at.pid);
+		break;
+	case EVENT_EXITED:
+		if (process)
+			err = hint_add(discovery, event->at.pid);
+		else if (hint)
+			hint_remove(discovery, hint);
+		break;
+	}
+	return err ? err : replaced_leave(discovery);
+}
+
+int discover_yield(struct discovery *discovery, const struct discover_events *events, int fd)
+{
+	objects_yield(&discovery->objects, events, fd);
+	return replaced_leave(discovery);
+}
+
+bool discover_unsettled(const struct discovery *discovery)
+{
+	return discovery->hint || discovery->vacant;
+}
+
+static void prune(struct discovery *discovery, const struct discover_events *events)
+{
+	struct process *process;
+	struct object *object;
+	size_t i;
+
+	for (object = discovery->objects.list; object; object = object->hh.next)
+		object->mapped = false;
+	for (process = discovery->process; process; process = process->hh.next)
+		for (i = 0; i < process->loaded_count; i++)
+			process->loaded[i].object->mapped = true;
+	discovery->vacant = objects_prune(&discovery->objects, events);
+}
+
+int discover_settle(struct discovery *discovery, const struct discover_events *events)
+{
+	struct hint *hint, *next;
+	int err = 0;
+
+	objects_round(&discovery->objects);
+	HASH_ITER(hh, discovery->hint, hint, next) {
+		pid_t pid = hint->pid;
+
+		hint_remove(discovery, hint);
+		err = look(discovery, events, pid);
+		if (!err)
+			err = replaced_leave(discovery);
+		if (err)
+			return err;
+	}
+	if (discovery->vacant)
+		prune(discovery, events);
+	return 0;
+}
+
+int discover_verify(struct discovery *discovery)
+{
+	struct process *process;
+	int err = 0;
+	size_t i;
+
+	for (process = discovery->process; process && !err; process = process->hh.next)
+		for (i = 0; i < process->loaded_count; i++) {
+			const struct loaded *loaded = &process->loaded[i];
+
+			if (objects_stands(loaded->object, process->pid, loaded->start, loaded->end))
+				continue;
+			err = hint_add(discovery, process->pid);
+			break;
+		}
+	return err;
+}
+
+static int sweep(struct discovery *discovery, const struct discover_events *events, unsigned slices, unsigned slice)
+{
+	struct process *process, *next;
+	struct hint *hint, *after;
 	struct dirent *entry;
 	DIR *proc = opendir("/proc");
 	int err = 0;
@@ -355,54 +380,58 @@ int discover_sweep(struct discovery *discovery, const struct discover_events *ev
 	if (!proc)
 		return -errno;
 	discovery->sweep++;
+	objects_round(&discovery->objects);
+	HASH_ITER(hh, discovery->hint, hint, after)
+		if ((unsigned)hint->pid % slices == slice)
+			hint_remove(discovery, hint);
 	while (!err && (entry = readdir(proc))) {
-		struct process process = { 0 };
+		pid_t pid = isdigit((unsigned char)entry->d_name[0]) ? atoi(entry->d_name) : 0;
 
-		if (!isdigit((unsigned char)entry->d_name[0]))
+		if (!pid || (unsigned)pid % slices != slice)
 			continue;
-		process.pid = atoi(entry->d_name);
-		if (process.pid == getpid() || discover_start(process.pid, &process.start_ticks, &process.parent, &process.stack))
-			continue;
-		old = discover_find(discovery, process.pid);
-		if (old && old->start_ticks != process.start_ticks)
-			old = NULL;
-		err = process_read(discovery, events, old, &process);
-		/* A resource is settled by what exec gave. */
-		if (old && old->stack == process.stack)
-			process.resource = old->resource;
+		err = look(discovery, events, pid);
 		if (!err)
-			err = append(&list, &count, sizeof(process), &process);
-		if (err)
-			process_free(&process);
+			err = replaced_leave(discovery);
 	}
 	(void)closedir(proc);
-	for (i = 0; i < discovery->count; i++)
-		process_free(&discovery->process[i]);
-	free(discovery->process);
-	discovery->process = list;
-	discovery->count = count;
-	if (count)
-		qsort(list, count, sizeof(*list), by_pid);
-	objects_prune(discovery, events);
+	HASH_ITER(hh, discovery->process, process, next)
+		if (!err && (unsigned)process->pid % slices == slice && process->swept != discovery->sweep)
+			process_remove(discovery, process);
+	prune(discovery, events);
 	return err;
+}
+
+int discover_sweep(struct discovery *discovery, const struct discover_events *events)
+{
+	objects_forget(&discovery->objects);
+	discovery->slice = 0;
+	return sweep(discovery, events, 1, 0);
+}
+
+int discover_reconcile(struct discovery *discovery, const struct discover_events *events)
+{
+	unsigned slice = discovery->slice;
+
+	if (discovery->objects.unread) {
+		discovery->objects.unread = false;
+		return discover_sweep(discovery, events);
+	}
+	if (!slice)
+		objects_forget(&discovery->objects);
+	discovery->slice = (slice + 1) % DISCOVER_SLICES;
+	return sweep(discovery, events, DISCOVER_SLICES, slice);
 }
 
 void discover_free(struct discovery *discovery, const struct discover_events *events)
 {
-	struct object *object, *next;
-	size_t i;
+	struct process *process, *next;
+	struct hint *hint, *after;
 
-	for (i = 0; i < discovery->count; i++)
-		process_free(&discovery->process[i]);
-	free(discovery->process);
-	discovery->process = NULL;
-	discovery->count = 0;
-	HASH_ITER(hh, discovery->objects, object, next) {
-		if (object->fd >= 0)
-			events->gone(events->context, object);
-		HASH_DEL(discovery->objects, object);
-		object_free(object);
-	}
+	HASH_ITER(hh, discovery->process, process, next)
+		process_remove(discovery, process);
+	HASH_ITER(hh, discovery->hint, hint, after)
+		hint_remove(discovery, hint);
+	objects_free(&discovery->objects, events);
 }
 
 /* The value of one variable in the text of /proc/PID/environ. */

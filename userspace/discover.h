@@ -1,77 +1,86 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * discover.h - the processes of this host and the linked objects with descriptors that they have mapped.
+ * discover.h - the processes of this host that have mapped linked objects with descriptors.
  */
 #ifndef PROBEMETER_DISCOVER_H
 #define PROBEMETER_DISCOVER_H
 
 #include <sys/types.h>
-#include <time.h>
 #include <uthash.h>
 
-#include "descriptor.h"
+#include "events.h"
+#include "object.h"
 #include "service.h"
-
-/* One file that some process maps executable: a version of an inode. Objects without a descriptor are kept too, so that
- * they are read once. */
-struct object {
-	struct {
-		dev_t device;
-		ino_t inode;
-		struct timespec changed;
-		off_t size;
-	} id;
-	UT_hash_handle hh;
-	char *path; /* as a process saw it, for people */
-	int fd; /* of an object with descriptors, else -1 */
-	struct arena *arena;
-	struct descriptors descriptors;
-	const struct metric **metric; /* by descriptor; NULL where the registry was full */
-	bool catalogue; /* has metrics of the documented catalogue */
-	bool has_levels;
-	unsigned seen; /* the last sweep that found it mapped */
-	struct attachment *attachment; /* attach.c's; NULL: not attached */
-};
 
 struct loaded {
 	struct object *object;
 	uint64_t bias; /* add to the file's virtual addresses */
+	uint64_t start, end; /* of its first executable mapping */
 };
 
+/* A process that has objects with descriptors. */
 struct process {
 	pid_t pid;
+	UT_hash_handle hh;
 	pid_t parent;
 	uint64_t start_ticks; /* with the pid, its identity */
 	uint64_t stack; /* where it began; another address after an exec */
-	struct loaded *loaded; /* objects with descriptors only */
+	struct loaded *loaded;
 	size_t loaded_count;
-	struct mapping *mapping; /* every mapped file, so that it is looked at once */
-	size_t mapping_count;
+	unsigned swept; /* the last sweep that found it */
 	const struct resource *resource; /* NULL until asked for */
 };
 
 struct discovery {
-	struct object *objects; /* uthash, by id */
-	struct process *process; /* by pid */
-	size_t count;
-	unsigned sweep;
-};
-
-/* Called for objects that were found, and before they are given up (file gone and no process maps it). */
-struct discover_events {
-	void (*found)(void *context, struct object *object);
-	void (*gone)(void *context, struct object *object);
-	void *context;
+	struct objects objects;
+	struct process *process; /* uthash, by pid */
+	struct hint *hint; /* uthash: processes to look at */
+	bool vacant; /* an object may have lost its last process */
+	unsigned sweep; /* number of the last one, of all or of a slice */
+	unsigned slice; /* the next one */
 };
 
 /**
- * discover_sweep - bring the lists up to date with /proc
+ * discover_sweep - bring the lists up to date with all of /proc
  *
  * Processes and files that vanish while being looked at are skipped. The agent's own process is left out.
  *
  * Return: 0, -ENOMEM, or -errno if /proc cannot be read.
  */
 int discover_sweep(struct discovery *discovery, const struct discover_events *events);
+
+#define DISCOVER_SLICES 10
+
+/**
+ * discover_reconcile - sweep the next slice of all processes, those of every tenth pid
+ *
+ * For what no event told of. All of /proc would cost 0.2 ms per process. If a file could not be read, it is all of them.
+ *
+ * Return: as discover_sweep().
+ */
+int discover_reconcile(struct discovery *discovery, const struct discover_events *events);
+
+/**
+ * discover_event - take in one thing that happened
+ *
+ * A file that was never seen is opened, and found, at once; a process that this may concern is noted for
+ * discover_settle(). What is known costs no look at /proc, but for one glance per file and round (objects_round()).
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int discover_event(struct discovery *discovery, const struct discover_events *events, const struct event *event);
+
+/* Look at the noted processes, and give up objects whose file and processes are gone. Return: 0 or -ENOMEM. */
+int discover_settle(struct discovery *discovery, const struct discover_events *events);
+
+/* Somebody wants to write to the file that is open as @fd: give up its object, and let him. Return: 0 or -ENOMEM. */
+int discover_yield(struct discovery *discovery, const struct discover_events *events, int fd);
+
+/* Is there anything for discover_settle() to do? */
+bool discover_unsettled(const struct discovery *discovery);
+
+/* What a process unloads is not told by anybody: note those whose mappings are not where they were. */
+int discover_verify(struct discovery *discovery);
 
 /* By pid, NULL if it is not there. */
 struct process *discover_find(const struct discovery *discovery, pid_t pid);

@@ -17,6 +17,7 @@
 #include "options_value.h"
 
 #define GRPC_PORT 4317
+#define OPTIONS_REPEATED 1024
 #define COMMAND_NAMES "run, check, probes, top, snapshot or stop"
 
 static int options_defaults(struct options *options)
@@ -68,6 +69,11 @@ static int options_environment(struct options *options, char *(*get)(const char 
 struct command_line {
 	const char *flag[OPTION_COUNT]; /* as written, the value cut off */
 	const char *text[OPTION_COUNT]; /* NULL for a switch */
+	struct {
+		enum option_key key;
+		const char *text;
+	} repeated[OPTIONS_REPEATED]; /* before the last one, of flags that may be */
+	size_t repeated_count;
 	enum command command;
 	const char *operand;
 };
@@ -164,6 +170,13 @@ static int command_line_read(int argc, char *const *argv, struct command_line *l
 		if (takes && !equals && i + 1 == argc)
 			return fail(error, error_size, "--%s: expected a value, %s", option_rows[key].flag,
 				    option_rows[key].argument);
+		if (line->flag[key] && option_rows[key].type == OPTION_TYPE_TEXTS) {
+			if (line->repeated_count == OPTIONS_REPEATED)
+				return fail(error, error_size, "--%s: expected at most %d of them", option_rows[key].flag,
+					    OPTIONS_REPEATED);
+			line->repeated[line->repeated_count].key = key;
+			line->repeated[line->repeated_count++].text = line->text[key];
+		}
 		line->flag[key] = word;
 		line->text[key] = !takes ? NULL : equals ? equals + 1 : argv[++i];
 	}
@@ -187,7 +200,12 @@ static int options_flags(struct options *options, const struct command_line *lin
 		who = arena_printf(options->arena, "--%s", row->flag);
 		if (!who)
 			return -ENOMEM;
-		err = option_value_set(&value, key, who, line->text[key], true);
+		err = 0;
+		for (size_t i = 0; i < line->repeated_count && !err; i++)
+			if (line->repeated[i].key == key)
+				err = option_value_set(&value, key, who, line->repeated[i].text, true);
+		if (!err)
+			err = option_value_set(&value, key, who, line->text[key], true);
 		if (err == -EINVAL)
 			return fail(error, error_size, "%s: %s", who, value.why);
 		if (err)

@@ -57,6 +57,7 @@ enum option_key {
 	OPTION_DEFAULT_SERVICE,
 	OPTION_SERVICE_NAME,
 	OPTION_RESOURCE,
+	OPTION_ATTACH,
 	OPTION_LINKS,
 	OPTION_MAX_OVERHEAD,
 	OPTION_LOG_LEVEL,
@@ -66,6 +67,12 @@ enum option_key {
 	OPTION_HELP,
 	OPTION_VERSION,
 	OPTION_COUNT,
+};
+
+/* What a flag that may be repeated was given. */
+struct texts {
+	const char **text;
+	size_t count;
 };
 
 struct pairs {
@@ -101,6 +108,7 @@ struct options {
 	const char *default_service; /* service.name for processes that name none and carry the catalogue's metrics */
 	const char *service_name; /* of the agent itself, or NULL */
 	struct pairs resource; /* of the agent itself */
+	struct texts attach; /* paths and glob patterns */
 	unsigned links; /* enum kernel_links */
 	unsigned max_overhead; /* percent of a CPU that one service's probes may cost without a warning */
 	unsigned log_level; /* enum log_level */

@@ -178,6 +178,11 @@ const struct option_row option_rows[OPTION_COUNT] = {
 		.type = OPTION_TYPE_ATTRIBUTES, FIELD(resource), .commands = NAMES,
 		.help = "of the agent's own metrics: key=value,key2=value2, percent-encoded",
 	},
+	[OPTION_ATTACH] = {
+		.flag = "attach", .argument = "PATH",
+		.type = OPTION_TYPE_TEXTS, FIELD(attach), .commands = BIT(COMMAND_RUN),
+		.help = "file or glob pattern to attach to before anyone runs it; may be repeated",
+	},
 	[OPTION_LINKS] = {
 		.flag = "links", .argument = "KIND", .initial = "auto",
 		.type = OPTION_TYPE_CHOICE, FIELD(links), .choice = links,

@@ -13,6 +13,7 @@ enum option_type {
 	OPTION_TYPE_BOOLEAN, /* bool; true or false */
 	OPTION_TYPE_NUMBER, /* unsigned, from @minimum to @maximum */
 	OPTION_TYPE_TEXT, /* const char *, UTF-8 */
+	OPTION_TYPE_TEXTS, /* struct texts; a flag that may be repeated */
 	OPTION_TYPE_ENDPOINT, /* const char *, fit for endpoint_parse() */
 	OPTION_TYPE_CHOICE, /* unsigned, one of @choice */
 	OPTION_TYPE_LIST, /* unsigned, bits of @choice */

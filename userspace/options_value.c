@@ -118,6 +118,23 @@ static int parse_text(struct option_value *value)
 	return 0;
 }
 
+static int parse_texts(struct option_value *value)
+{
+	struct texts *field = value_field(value);
+	const char **grown = arena_array(value->options->arena, field->count + 1, sizeof(*grown));
+	size_t i;
+
+	if (!*value->text)
+		return value_expected(value, "expected text");
+	if (!grown)
+		return -ENOMEM;
+	for (i = 0; i < field->count; i++)
+		grown[i] = field->text[i];
+	grown[field->count++] = value->text;
+	field->text = grown;
+	return 0;
+}
+
 static int parse_endpoint(struct option_value *value)
 {
 	struct endpoint endpoint;
@@ -220,11 +237,11 @@ static int parse_headers(struct option_value *value)
 }
 
 static int (*const parsers[])(struct option_value *) = {
-	[OPTION_TYPE_SWITCH] = parse_switch,	 [OPTION_TYPE_BOOLEAN] = parse_boolean,
-	[OPTION_TYPE_NUMBER] = parse_number,		 [OPTION_TYPE_TEXT] = parse_text,
-	[OPTION_TYPE_ENDPOINT] = parse_endpoint,	 [OPTION_TYPE_CHOICE] = parse_choice,
-	[OPTION_TYPE_LIST] = parse_list,	 [OPTION_TYPE_HEADERS] = parse_headers,
-	[OPTION_TYPE_ATTRIBUTES] = parse_attributes,
+	[OPTION_TYPE_SWITCH] = parse_switch,	     [OPTION_TYPE_BOOLEAN] = parse_boolean,
+	[OPTION_TYPE_NUMBER] = parse_number,	     [OPTION_TYPE_TEXT] = parse_text,
+	[OPTION_TYPE_TEXTS] = parse_texts,	     [OPTION_TYPE_ENDPOINT] = parse_endpoint,
+	[OPTION_TYPE_CHOICE] = parse_choice,	     [OPTION_TYPE_LIST] = parse_list,
+	[OPTION_TYPE_HEADERS] = parse_headers,	     [OPTION_TYPE_ATTRIBUTES] = parse_attributes,
 };
 
 int option_value_set(struct option_value *value, enum option_key key, const char *who, const char *text,

@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "arena.h"
@@ -109,9 +108,9 @@ static const struct object *executable_of(const struct discovery *discovery, con
 	const struct object *object;
 
 	/* The kernel's device number has 20 bits of minor. */
-	for (object = discovery->objects; object; object = object->hh.next)
-		if (object->id.inode == key->inode && major(object->id.device) == key->device >> 20 &&
-		    minor(object->id.device) == (key->device & 0xfffff))
+	for (object = discovery->objects.list; object; object = object->hh.next)
+		if (object->id.inode == key->inode && object->id.device >> 32 == key->device >> 20 &&
+		    (object->id.device & 0xffffffff) == (key->device & 0xfffff))
 			return object;
 	return NULL;
 }

@@ -11,7 +11,7 @@
 
 const struct privilege privileges[] = {
 	{ CAP_BPF, "CAP_BPF", "load the counting programs and their maps" },
-	{ CAP_PERFMON, "CAP_PERFMON", "attach them to probe sites" },
+	{ CAP_PERFMON, "CAP_PERFMON", "attach them to probe sites, hear of new processes" },
 	{ CAP_SYS_PTRACE, "CAP_SYS_PTRACE", "read levels from the memory of services" },
 	{ CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH", "read the executables of other users" },
 	{ CAP_CHECKPOINT_RESTORE, "CAP_CHECKPOINT_RESTORE", "open what a process has mapped, also replaced or in a container" },

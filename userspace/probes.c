@@ -158,22 +158,21 @@ static int processes_show(pid_t only, json_object *rows)
 	const struct discover_events nothing = { .found = ignore, .gone = ignore };
 	struct discovery discovery = { 0 };
 	int err = discover_sweep(&discovery, &nothing);
-	size_t shown = 0, i, j;
-	bool alive = !only;
+	const struct process *process;
+	uint64_t ticks, stack;
+	size_t shown = 0, j;
+	pid_t parent;
 
-	for (i = 0; !err && i < discovery.count; i++) {
-		const struct process *process = &discovery.process[i];
-
+	for (process = discovery.process; !err && process; process = process->hh.next) {
 		if (only && process->pid != only)
 			continue;
-		alive = true;
 		for (j = 0; j < process->loaded_count; j++, shown++)
 			object_show(&process->loaded[j].object->descriptors, process->loaded[j].object->path, process->pid,
 				    process->loaded[j].bias, rows);
 	}
 	if (err) {
 		log_message(LOG_ERROR, "probes: /proc cannot be read: %s", strerror(-err));
-	} else if (!alive) {
+	} else if (only && discover_start(only, &ticks, &parent, &stack)) {
 		log_message(LOG_ERROR, "probes: there is no process %d", only);
 		err = -ESRCH;
 	} else if (!shown) {

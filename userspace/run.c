@@ -2,7 +2,7 @@
 /*
  * run.c - the agent: discover, attach, count, export, until told to end.
  *
- * Every second a sweep finds processes and objects and attaches to what is new; every interval one collection is
+ * What is new is attached as watch.c finds it; every interval one collection is
  * encoded and handed to the exporters. This file owns the order of things and the words of the log; the work is done
  * by the stages it calls.
  */
@@ -29,8 +29,8 @@
 #include "phase.h"
 #include "sender.h"
 #include "trial.h"
+#include "watch.h"
 
-#define SWEEP_NS 1000000000ull
 /* Told to end, a collector that is silent for so long is not waited for any more. */
 #define FLUSH_QUIET_MS 3000
 
@@ -43,6 +43,7 @@ struct agent {
 	struct collector *collector;
 	struct discovery discovery;
 	struct discover_events events;
+	struct watch *watch;
 	struct self self;
 	struct arena *arena; /* of one export */
 	struct console *console;
@@ -94,6 +95,8 @@ static void object_found(void *context, struct object *object)
 			    strerror(-err));
 		return;
 	}
+	if (object->mapped_ns)
+		durations_add(&agent->self.attach, clock_ns(CLOCK_MONOTONIC) - object->mapped_ns);
 	agent->self.sites += attach_count(object->attachment);
 	agent->binaries++;
 	log_message(LOG_INFO, "attached: '%s': %zu metrics, %zu sites", object->path, object->descriptors.count,
@@ -110,18 +113,33 @@ static void object_gone(void *context, struct object *object)
 	agent->binaries--;
 	attach_free(object->attachment);
 	object->attachment = NULL;
-	log_message(LOG_INFO, "detached: '%s': the file is deleted and no process has it mapped", object->path);
+	log_message(LOG_INFO, "detached: '%s': the file is deleted and no process has it mapped, or it is being written to",
+		    object->path);
 }
 
-static int sweep(struct agent *agent)
+/* Do what watching is due for. Services that showed up are named while their processes live. */
+static void watch(struct agent *agent, uint64_t now_ns)
 {
-	int err = discover_sweep(&agent->discovery, &agent->events);
+	bool settled;
+	int err = watch_run(agent->watch, now_ns, &settled);
 
-	if (!err)
+	if (settled && !err)
 		err = collector_services(agent->collector, &agent->discovery);
 	if (err)
-		log_message(LOG_WARN, "sweep: %s; tried again in a second", strerror(-err));
-	return err;
+		log_message(LOG_WARN, "watching processes: %s; tried again soon", strerror(-err));
+	if (settled && !agent->binaries && !agent->said_nothing_found) {
+		agent->said_nothing_found = true;
+		log_message(LOG_INFO, "no process has probes yet; looking for new ones");
+	}
+}
+
+/* Before an export: the dead must be out of the levels, and forked children in. */
+static void settle(struct agent *agent)
+{
+	int err = watch_settle(agent->watch, clock_ns(CLOCK_MONOTONIC));
+
+	if (err)
+		log_message(LOG_WARN, "watching processes: %s; levels may be those of some moments ago", strerror(-err));
 }
 
 /* What the collector said to one request that it took. */
@@ -320,19 +338,29 @@ static void signals_kill(struct agent *agent)
 /* Wait until @until_ns for a signal or a result. Return: true if a signal says to end. */
 static bool wait_until(struct agent *agent, uint64_t until_ns)
 {
-	struct pollfd fds[2] = {
+	struct pollfd fds[3] = {
 		{ .fd = agent->signal_fd, .events = POLLIN },
 		{ .fd = agent->sender ? sender_fd(agent->sender) : -1, .events = POLLIN },
+		{ .events = POLLIN },
 	};
-	uint64_t now;
+	uint64_t now, due;
 
 	while ((now = clock_ns(CLOCK_MONOTONIC)) < until_ns) {
-		if (poll(fds, 2, (int)((until_ns - now) / 1000000) + 1) < 0 && errno != EINTR)
+		due = watch_due(agent->watch);
+		if (now >= due) {
+			watch(agent, now);
+			continue;
+		}
+		due = due < until_ns ? due : until_ns;
+		fds[2].fd = watch_fd(agent->watch);
+		if (poll(fds, 3, (int)((due - now) / 1000000) + 1) < 0 && errno != EINTR)
 			return true;
 		if (fds[0].revents)
 			return true;
 		if (fds[1].revents)
 			results(agent);
+		if (fds[2].revents)
+			watch_wake(agent->watch, clock_ns(CLOCK_MONOTONIC));
 	}
 	return false;
 }
@@ -340,7 +368,7 @@ static bool wait_until(struct agent *agent, uint64_t until_ns)
 static void loop(struct agent *agent)
 {
 	uint64_t interval_ns = agent->options->interval_ms * 1000000ull;
-	uint64_t next_sweep = clock_ns(CLOCK_MONOTONIC), next_export = next_sweep, now;
+	uint64_t next_export = clock_ns(CLOCK_MONOTONIC), now;
 	bool end = false;
 
 	/* --once counts over one whole interval. */
@@ -348,29 +376,20 @@ static void loop(struct agent *agent)
 					      phase_wait_ns(clock_ns(CLOCK_REALTIME), interval_ns, agent->phase_ns);
 	while (!end) {
 		now = clock_ns(CLOCK_MONOTONIC);
-		/* Before an export too: the dead must be out of the levels, and forked children in. */
-		if (now >= next_sweep || now >= next_export) {
-			(void)sweep(agent);
-			next_sweep = now + SWEEP_NS;
-			if (!agent->binaries && !agent->said_nothing_found) {
-				agent->said_nothing_found = true;
-				log_message(LOG_INFO, "no process has probes yet; looking every second");
-			}
-		}
 		if (now >= next_export && agent->options->once)
 			break;
 		if (now >= next_export) {
+			settle(agent);
 			(void)export_points(agent, false);
 			next_export = phase_next(next_export, clock_ns(CLOCK_MONOTONIC), clock_ns(CLOCK_REALTIME), interval_ns,
 						 agent->phase_ns);
 		}
-		end = wait_until(agent, next_sweep < next_export ? next_sweep : next_export);
+		end = wait_until(agent, next_export);
 	}
 	signals_kill(agent);
-	if (end) {
+	if (end)
 		agent->quiet_ms = FLUSH_QUIET_MS;
-		(void)sweep(agent);
-	}
+	settle(agent);
 	(void)export_points(agent, true);
 }
 
@@ -439,6 +458,11 @@ static int start(struct agent *agent)
 		return -ENOMEM;
 	}
 	agent->events = (struct discover_events){ .found = object_found, .gone = object_gone, .context = agent };
+	agent->watch = watch_new(&agent->discovery, &agent->events, &agent->options->attach);
+	if (!agent->watch) {
+		log_message(LOG_ERROR, "run: out of memory at the start");
+		return -ENOMEM;
+	}
 	return 0;
 }
 
@@ -447,10 +471,11 @@ static void finish(struct agent *agent)
 	struct object *object;
 
 	/* Quietly: everything goes. */
-	for (object = agent->discovery.objects; object; object = object->hh.next) {
+	for (object = agent->discovery.objects.list; object; object = object->hh.next) {
 		attach_free(object->attachment);
 		object->attachment = NULL;
 	}
+	watch_free(agent->watch);
 	discover_free(&agent->discovery, &agent->events);
 	sender_free(agent->sender);
 	delta_free(agent->delta);

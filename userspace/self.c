@@ -90,8 +90,12 @@ static const struct metric dropped = {
 	.label = { "reason", "metric" },
 };
 
+static const struct metric attach_duration = OWN(HISTOGRAM, "probemeter.agent.attach.duration", "s",
+						 "From a new file's first mapping, by exec or dlopen, to its probes attached");
+
 #define PLAIN (sizeof(plain) / sizeof(plain[0]))
 #define RESULTS 2
+#define DURATIONS 2
 
 static uint64_t clock_ns(clockid_t clock)
 {
@@ -163,7 +167,7 @@ static bool was_dropped(const uint64_t *drop, uint32_t metric, size_t reason)
 
 size_t self_count(const struct metrics *metrics, const uint64_t *drop)
 {
-	size_t count = PLAIN + RESULTS + 1, i;
+	size_t count = PLAIN + RESULTS + DURATIONS, i;
 	uint32_t metric;
 
 	for (metric = 0; metrics_get(metrics, metric); metric++)
@@ -230,6 +234,11 @@ int self_samples(const struct self *self, const struct metrics *metrics, const u
 	}
 	if (duration_sample(self, arena, &ret[count++]))
 		return -ENOMEM;
+	ret[count++] = (struct sample){
+		.metric = &attach_duration,
+		.cell = self->attach.cell,
+		.cell_count = DURATION_OCTAVES,
+	};
 	for (i = 0; i < count; i++) {
 		ret[i].resource = resource;
 		ret[i].start_unix_ns = start_unix_ns;
@@ -262,6 +271,7 @@ void self_document(FILE *out)
 	document_row(out, costs_metric());
 	document_row(out, &exports);
 	document_row(out, &duration);
+	document_row(out, &attach_duration);
 	for (i = 0; i < PLAIN; i++)
 		document_row(out, &plain[i].metric);
 }

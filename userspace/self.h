@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 
+#include "duration.h"
 #include "kernel.h"
 #include "metric.h"
 #include "merge.h"
@@ -27,6 +28,7 @@ struct self {
 	uint64_t memory_bytes; /* resident */
 	double cpu_utilization; /* since the measurement before, of all CPUs */
 	uint64_t cpu_ns, measured_ns; /* of that measurement */
+	struct durations attach; /* from a new file's first mapping, exec or dlopen, to its probes attached */
 };
 
 /* One request has been sent, or has failed, with all its tries: what it took and what the collector said. */

@@ -83,7 +83,7 @@ def no_op(checks, directory):
         before = program_ids()
         with Agent(directory, **environment) as agent:
             wait_until(f"{name}: a line", agent.lines, 5.0)
-            time.sleep(1.2)  # more than one discovery sweep
+            time.sleep(1.2)  # processes are looked at within a second
             checks.ok(f"{name}: waits", agent.running(), f"exited: {agent.tail()}")
             lines = agent.lines()
             checks.ok(f"{name}: one line that names {variable}", len(lines) == 1 and variable in lines[0], lines)
@@ -292,7 +292,7 @@ def torn_notes(checks, directory, binary):
             with Fired(path, f"torn-{number}") as service:
                 agent.wait_ready(f"{how}: a line about {path.name}", lambda: mentions(agent.lines(), path.name), 10.0)
                 service.fire(20)
-                time.sleep(1.3)  # another sweep: it must not say so again
+                time.sleep(1.3)  # it must not say so again
                 found = mentions(agent.warnings(directory), path.name)
                 # What follows a note of wrong size may be unreadable too, and is said so.
                 checks.ok(f"{how}: one warning that names the file", len(found) == 1 or len(found) == 2 and

@@ -98,7 +98,7 @@ def forked(checks, directory):
         master.ask("vfork 10")
         checks.equal("after a vfork: is 8", now(), 8)
         master.tell("vfork 2500")
-        time.sleep(1.2)  # a sweep has seen both
+        time.sleep(1.2)  # both have been looked at
         checks.equal("while a vforked child shares the memory: is 8", now(), 8)
         master.answer()
         master.tell("exec")

@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -92,7 +93,9 @@ struct watch {
 
 static bool is_ours(const struct watch *watch, const struct object *object)
 {
-	return object->id.device == watch->self.st_dev && object->id.inode == watch->self.st_ino;
+	uint64_t device = (uint64_t)major(watch->self.st_dev) << 32 | minor(watch->self.st_dev);
+
+	return object->id.device == device && object->id.inode == watch->self.st_ino;
 }
 
 /* Other programs with probes may run on this host: only ours is counted. */
@@ -325,7 +328,7 @@ static void sweeps_leak_no_descriptors(void **state)
 	}
 	assert_int_equal(watch->found, 1);
 	/* One per file with metrics, other programs' on this host among them. */
-	for (object = watch->discovery.objects; object; object = object->hh.next)
+	for (object = watch->discovery.objects.list; object; object = object->hh.next)
 		held += object->fd >= 0;
 	assert_true(held >= 1);
 	assert_int_equal(open_files(), before + held);
@@ -376,7 +379,7 @@ static void deleted_executable_is_found_and_then_given_up(void **state)
 	assert_int_equal(watch->gone, 0);
 	sweep(watch);
 	assert_int_equal(watch->gone, 1);
-	for (const struct object *object = watch->discovery.objects; object; object = object->hh.next)
+	for (const struct object *object = watch->discovery.objects.list; object; object = object->hh.next)
 		assert_false(is_ours(watch, object));
 	sweep(watch);
 	assert_int_equal(watch->gone, 1);

@@ -505,6 +505,25 @@ static void options_help_names_every_option(void **state)
 	free(document);
 }
 
+/* A flag that may be repeated keeps all it was given, in order, whatever stands between. */
+static void options_attach_may_be_repeated(void **state)
+{
+	struct options options;
+
+	(void)state;
+	assert_int_equal(parse(NULL, ARGS("run"), &options), 0);
+	assert_int_equal(options.attach.count, 0);
+	options_free(&options);
+	assert_int_equal(parse(NULL, ARGS("run", "--attach", "/a", "--once", "--attach=/b/*", "--attach", "c"), &options), 0);
+	assert_int_equal(options.attach.count, 3);
+	assert_string_equal(options.attach.text[0], "/a");
+	assert_string_equal(options.attach.text[1], "/b/*");
+	assert_string_equal(options.attach.text[2], "c");
+	options_free(&options);
+	assert_int_equal(parse(NULL, ARGS("run", "--attach", "/a", "--attach", ""), &options), -EINVAL);
+	assert_int_equal(parse(NULL, ARGS("check", "--attach", "/a"), &options), -EINVAL);
+}
+
 /* --help and --version need no command. */
 static void options_help_needs_no_command(void **state)
 {
@@ -536,6 +555,7 @@ int main(void)
 		cmocka_unit_test(options_refuse_wrong_flags),
 		cmocka_unit_test(options_ignore_what_the_command_does_not_use),
 		cmocka_unit_test(options_help_names_every_option),
+		cmocka_unit_test(options_attach_may_be_repeated),
 		cmocka_unit_test(options_help_needs_no_command),
 	};
 
