@@ -39,13 +39,13 @@ struct {
 	__type(value, struct pm_cell);
 } cells SEC(".maps");
 
-/* Cells taken, by service: what one can take from the others is bounded. Service 0, which nobody has, is all of them. */
+/* By service: what one can take from the others is bounded. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, PM_MAX_SERVICES);
 	__type(key, __u32);
-	__type(value, __u64);
-} cells_taken SEC(".maps");
+	__type(value, struct pm_taken);
+} taken SEC(".maps");
 
 static __always_inline __u64 cell_mix(__u64 hash, __u64 where)
 {
@@ -149,22 +149,22 @@ static __always_inline int cell_make(__u64 hash, __u64 where)
 {
 	__u32 service = PM_WHERE_SERVICE(where), all = 0;
 	int slot = cell_find(hash, where);
-	__u64 *taken, *in_all;
+	struct pm_taken *own, *in_all;
 
 	if (slot >= 0)
 		return slot;
-	taken = bpf_map_lookup_elem(&cells_taken, &service);
-	in_all = bpf_map_lookup_elem(&cells_taken, &all);
-	if (!taken || !in_all)
+	own = bpf_map_lookup_elem(&taken, &service);
+	in_all = bpf_map_lookup_elem(&taken, &all);
+	if (!own || !in_all)
 		return -1;
 	/* Looked at, then added to: programs that race here may go over a share by as many as they are. The last eighth is for
 	 * overflow series alone, and leaves the groups room enough for them. */
-	if (!(where & PM_BUCKET_OVERFLOW) && (*taken >= cells_per_service || *in_all >= slots / 8 * 7))
+	if (!(where & PM_BUCKET_OVERFLOW) && (own->cells >= cells_per_service || in_all->cells >= slots / 8 * 7))
 		return -1;
 	slot = cell_take(hash, where);
 	if (slot >= 0) {
-		__sync_fetch_and_add(taken, 1);
-		__sync_fetch_and_add(in_all, 1);
+		__sync_fetch_and_add(&own->cells, 1);
+		__sync_fetch_and_add(&in_all->cells, 1);
 	}
 	return slot;
 }

@@ -80,6 +80,13 @@ struct pm_series {
 	__u32 named; /* 1 once every label value is there */
 };
 
+/* What a service has taken of what all share. That of service 0, which nobody has, is all that is taken. */
+struct pm_taken {
+	__u64 cells;
+	__u64 series;
+	__u64 pieces; /* of label values in strings */
+};
+
 struct pm_usage_key {
 	__u32 service;
 	__u32 metric;

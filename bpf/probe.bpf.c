@@ -32,6 +32,9 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* Set before load. */
 const volatile __u32 series_per_metric = PM_SERIES_PER_METRIC;
+const volatile __u32 series_per_service = PM_MAX_SERIES / 2;
+const volatile __u32 pieces_per_service = 2 * PM_MAX_SERIES;
+const volatile __u32 pieces_in_all = 4 * PM_MAX_SERIES; /* the rest of strings is for the names of services */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -112,13 +115,37 @@ static __always_inline int drop(__u32 metric, enum pm_drop reason)
 	return 0;
 }
 
+/* Put a piece of a label value of @own's in its place. What is there already, a try before left: it is not counted again.
+ * Looked at, then added to: programs that race here may go over a share by as many as they are. */
+static __always_inline long piece_put(struct pm_taken *own, struct pm_taken *all, struct pm_string_key *key, char *piece)
+{
+	long err;
+
+	if (own->pieces >= pieces_per_service || all->pieces >= pieces_in_all)
+		return -ENOSPC;
+	err = bpf_map_update_elem(&strings, key, piece, BPF_NOEXIST);
+	if (err == -EEXIST)
+		return bpf_map_update_elem(&strings, key, piece, BPF_ANY);
+	if (err)
+		return err;
+	__sync_fetch_and_add(&own->pieces, 1);
+	__sync_fetch_and_add(&all->pieces, 1);
+	return 0;
+}
+
 /* Read one label value into pieces. The service touched its pages a moment ago (hash.h), so a fault is rare. */
-__noinline int label_read(__u32 owner, __u32 field, __u64 at)
+__noinline int label_read(__u32 service, __u32 owner, __u32 field, __u64 at)
 {
 	struct pm_string_key key = { .owner = owner, .field = field };
+	struct pm_taken *own = bpf_map_lookup_elem(&taken, &service), *all;
+	__u32 nobody = 0;
 	char piece[PM_PIECE];
 	long n;
 	int i;
+
+	all = bpf_map_lookup_elem(&taken, &nobody);
+	if (!own || !all)
+		return -ENOENT;
 
 	for (i = 0; i < PM_LABEL_PIECES; i++) {
 		__builtin_memset(piece, 0, sizeof(piece));
@@ -132,7 +159,7 @@ __noinline int label_read(__u32 owner, __u32 field, __u64 at)
 		}
 		key.piece = i;
 		n = n < PM_PIECE ? -n : n;
-		if (bpf_map_update_elem(&strings, &key, piece, BPF_ANY))
+		if (piece_put(own, all, &key, piece))
 			return -ENOMEM;
 		if (n < 0)
 			return 0;
@@ -142,31 +169,36 @@ __noinline int label_read(__u32 owner, __u32 field, __u64 at)
 }
 
 /* Two tasks may name one series at once: they write the same strings, and `named` only after them. */
-static __noinline int series_name(struct pt_regs *ctx, __u32 id, __u32 labels)
+static __noinline int series_name(struct pt_regs *ctx, __u32 service, __u32 id, __u32 labels)
 {
 	if (!ctx)
 		return 0;
-	if (labels > 0 && label_read(id, 0, PT_REGS_PARM3(ctx)))
+	if (labels > 0 && label_read(service, id, 0, PT_REGS_PARM3(ctx)))
 		return 0;
-	if (labels > 1 && label_read(id, 1, PT_REGS_PARM4(ctx)))
+	if (labels > 1 && label_read(service, id, 1, PT_REGS_PARM4(ctx)))
 		return 0;
-	if (labels > 2 && label_read(id, 2, PT_REGS_PARM5(ctx)))
+	if (labels > 2 && label_read(service, id, 2, PT_REGS_PARM5(ctx)))
 		return 0;
-	if (labels > 3 && label_read(id, 3, PT_REGS_PARM6(ctx)))
+	if (labels > 3 && label_read(service, id, 3, PT_REGS_PARM6(ctx)))
 		return 0;
 	return 1;
 }
 
-/* The series of @key, made if the metric's limit allows; NULL: it goes to the overflow series. */
+/* The series of @key, made if the limits of its metric and of its service allow; NULL: it goes to the overflow series. */
 static __always_inline struct pm_series *series_make(struct pm_series_key *key)
 {
 	struct pm_usage_key usage_key = { .service = key->service, .metric = key->metric };
 	struct pm_series fresh = {}, *found = bpf_map_lookup_elem(&series, key);
+	struct pm_taken *own;
 	__u32 next = PM_NEXT_SERIES;
 	__u64 *used, *counter, zero = 0;
 
 	if (found)
 		return found;
+	/* Shares are looked at first and taken last: as many as race here may go over one. */
+	own = bpf_map_lookup_elem(&taken, &key->service);
+	if (!own || own->series >= series_per_service || own->pieces >= pieces_per_service)
+		return NULL;
 	used = bpf_map_lookup_elem(&usage, &usage_key);
 	if (!used) {
 		bpf_map_update_elem(&usage, &usage_key, &zero, BPF_NOEXIST);
@@ -182,8 +214,10 @@ static __always_inline struct pm_series *series_make(struct pm_series_key *key)
 		counter = bpf_map_lookup_elem(&next_id, &next);
 		if (counter) {
 			fresh.id = __sync_fetch_and_add(counter, 1);
-			if (!bpf_map_update_elem(&series, key, &fresh, BPF_NOEXIST))
+			if (!bpf_map_update_elem(&series, key, &fresh, BPF_NOEXIST)) {
+				__sync_fetch_and_add(&own->series, 1);
 				return bpf_map_lookup_elem(&series, key);
+			}
 		}
 	}
 	__sync_fetch_and_add(used, -1);
@@ -206,7 +240,7 @@ static __noinline int count_slow(struct pt_regs *ctx, __u64 hash, __u64 where, _
 	if (slot < 0) {
 		owner = series_make(&key);
 		/* Never back to 0: another task may have named it while this one failed to, and its cells count on that. */
-		if (owner && !owner->named && series_name(ctx, owner->id, PM_COOKIE_LABELS(bpf_get_attach_cookie(ctx))))
+		if (owner && !owner->named && series_name(ctx, key.service, owner->id, PM_COOKIE_LABELS(bpf_get_attach_cookie(ctx))))
 			owner->named = 1;
 		/* Without a name it counts on in cells of their own, which the common path does not find: so every event comes by
 		 * here and tries again. */

@@ -170,8 +170,9 @@ uint64_t kernel_bytes(const struct kernel_limits *limits, uint32_t cpus)
 	bytes += hash_bytes(STRINGS(limits), sizeof(struct pm_string_key), PM_PIECE);
 	bytes += hash_bytes(limits->services, sizeof(struct pm_service_key), sizeof(struct pm_service));
 	bytes += hash_bytes(PM_MAX_METRICS, sizeof(uint32_t), sizeof(struct pm_bounds));
-	/* recent, drops, cells_taken; and a page beside what is in each map. */
-	return bytes + 8ull * (PM_MAX_TASKS + PM_MAX_METRICS * PM_DROP_REASONS + PM_MAX_SERVICES) + 13 * 4096;
+	/* recent, drops, taken; and a page beside what is in each map. */
+	return bytes + 8ull * (PM_MAX_TASKS + PM_MAX_METRICS * PM_DROP_REASONS) + PM_MAX_SERVICES * sizeof(struct pm_taken) +
+	       13 * 4096;
 }
 
 uint64_t kernel_bytes_now(const struct kernel *kernel)
@@ -261,6 +262,9 @@ int kernel_load(const struct kernel_limits *limits, enum kernel_links links, str
 	skeleton->rodata->slots = limits->cells;
 	skeleton->rodata->cells_per_service = limits->cells / 4;
 	skeleton->rodata->series_per_metric = limits->series_per_metric;
+	skeleton->rodata->series_per_service = limits->series / 2;
+	skeleton->rodata->pieces_per_service = 2 * limits->series;
+	skeleton->rodata->pieces_in_all = 4 * limits->series;
 	err = probe_bpf__load(skeleton);
 	if (err)
 		goto fail;

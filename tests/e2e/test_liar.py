@@ -89,6 +89,19 @@ def lies(checks, directory):
             checks.equal(f"{lie}: the export keeps the rules", otlp.complaints(request.message())[:3], [])
         checks.equal("what was dropped, by reason", lost,
                      {("negative", "liar.count"): 200, ("not_finite", "liar.time"): 200, ("not_finite", "liar.size"): 200})
+        # Twenty counters of 3,000 hashes each: more than all the room there is for series. What is new elsewhere is named.
+        flooded = liar.ask("flood 3000")["liar.flood"]
+        for neighbour in neighbours:
+            neighbour.fire(20)
+        request = snapshot_after(server)
+        for neighbour in neighbours:
+            wrong = neighbour.difference(request)
+            name = neighbour.driven.service.rsplit("-", 1)[0]
+            checks.ok(f"a flood: {name}: {len(neighbour.events)} label sets are exact", not wrong,
+                      f"{len(wrong)} wrong, (got, expected): {dict(list(wrong.items())[:4])}")
+        got = sum(point.value for (metric, _), point in series(request, liar.service).items() if metric.startswith("liar.flood"))
+        lost = sum(events for (_, metric), events in drops(request, "liar.flood").items())
+        checks.equal("a flood: every event is exported or dropped by name", got + lost, flooded)
         checks.ok("the liar lives", liar.running(), "it does not")
         services = {one.service for one in (liar, same, elsewhere)}
         checks.equal("no stream steps back", steps_back(server.requests, services)[:3], [])
