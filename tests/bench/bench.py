@@ -75,7 +75,7 @@ def main():
     options = parser.parse_args()
     if os.geteuid():
         raise SystemExit("bench: loading BPF programs needs root: sudo make bench")
-    rounds, ms, seconds = (2, 20, 1) if options.quick else (9, 250, 4)
+    rounds, ms, seconds = (2, 20, 1) if options.quick else (9, 250, 11)
     parts = options.only or PARTS
     begun = time.monotonic()
     results = Results()
@@ -103,7 +103,7 @@ def main():
         attaching.measure(results, 2 if options.quick else 5)
     if "saturation" in parts:
         say("the sample service at saturation")
-        saturation.measure(results, 2 if options.quick else 7, seconds)
+        saturation.measure(results, 2 if options.quick else 5, seconds)
     results.facts.update(absent=build.absent, load_average=os.getloadavg()[0], took_s=round(time.monotonic() - begun))
     print()
     print(table.text(results))
