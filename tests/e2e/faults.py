@@ -26,6 +26,7 @@ import certs
 import otlp
 from process import Failed, wait_until
 
+SETTLE_S = 0.05  # from an answer to the end of its connection
 PROTOBUF = "application/x-protobuf"
 GRPC_PATH = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
 
@@ -266,7 +267,11 @@ class Connection:
         if end == "reset":
             self.reset = True
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        return end == "keep" and not self.collector.cutting()
+        if self.collector.cutting():
+            # libcurl 7.88 can miss trailers that the end of the connection follows at once.
+            self.collector.stopping.wait(SETTLE_S)
+            return False
+        return end == "keep"
 
 
 def serve_http(collector, connection):
@@ -353,6 +358,7 @@ class Collector:
 
     def _cut(self):
         """Idle connections now, the others behind their answer: what a step has promised is kept."""
+        self.stopping.wait(SETTLE_S)
         with self._changed:
             self._cutting |= set(self._open)
             for thread, sock in self._open.items():
