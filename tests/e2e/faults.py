@@ -37,7 +37,8 @@ class Step:
     @read: "whole" request, "half" of its body, or "none" of it; "preface": as soon as a connection says anything.
     @answer: a function that returns what to send: bytes, or for gRPC the calls of grpc_faults.Stream; numbers are
     pauses in seconds. @end: "keep" the connection, "close", "reset", or "hold" it until the other side goes.
-    @accepts: the collector has the points; @lost: and the answer does not say so. @door_s: nothing listens for so long. @certificate: what to show instead.
+    @accepts: the collector has the points; @lost: and the answer does not say so. @door_s: nothing listens for so
+    long. @certificate: what to show instead.
     """
 
     def __init__(self, name, answer=None, read="whole", end="keep", accepts=False, lost=False, door_s=0.0,
@@ -65,10 +66,14 @@ def refuse(seconds):
     return Step(f"refuse {seconds:g} s", door_s=seconds)
 
 
-def reset(where):
-    """The connection is reset: "before" anything was read, in the middle of the "body"; "after" all was accepted."""
-    return Step(f"reset {where}", read={"before": "none", "body": "half", "after": "whole"}[where], end="reset",
-                accepts=where == "after", lost=where == "after")
+def reset(where, pause_s=SETTLE_S):
+    """The connection is reset: "before" anything was read, in the middle of the "body"; "after" all was accepted.
+
+    The @pause_s before lets the request leave: until its body does, curl may begin anew on another connection, unseen.
+    """
+    read = {"before": "none", "body": "half", "after": "whole"}[where]
+    return Step(f"reset {where}", lambda: [float(pause_s)], read=read, end="reset", accepts=where == "after",
+                lost=where == "after")
 
 
 def stall():
@@ -301,7 +306,9 @@ def serve_http(collector, connection):
 
 
 class Collector:
-    """See above. @tls: Certificates. @default: a Step, or a function that gives one, for when the script is over. self.otlp is the base endpoint; self.records what came, in its order."""
+    """See above. @tls: Certificates. @default: a Step, or a function that gives one, for when the script is over.
+    self.otlp is the base endpoint; self.records what came, in its order.
+    """
 
     def __init__(self, grpc=False, tls=None, default=None):
         if grpc:

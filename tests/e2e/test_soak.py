@@ -31,7 +31,8 @@ REJECTED = 2  # as some answers say; the ledger keeps them all the same
 RSS_MOST_KIB = 1024
 LEVEL = "soak.open"
 
-BOTH = [(30, faults.reset("before")), (30, faults.reset("body")), (40, faults.reset("after")), (0.1, faults.stall())]
+BOTH = [(30, faults.reset("before", 0)), (30, faults.reset("body", 0)), (40, faults.reset("after", 0)),
+        (0.1, faults.stall())]
 HTTP = BOTH + [
     (60, faults.status(503)), (20, faults.status(429)), (10, faults.status(502)), (10, faults.status(504)),
     (0.3, faults.status(503, "Retry-After: 1")), (30, faults.status(400)), (20, faults.status(500)),
