@@ -87,13 +87,14 @@ def exports_are_counted(checks, directory, binary):
         as_documented(checks, own)
         checks.ok("sites are attached", own.value("probemeter.agent.sites") >= 3, own.value("probemeter.agent.sites"))
         checks.ok("processes", own.value("probemeter.agent.processes") >= 1, own.value("probemeter.agent.processes"))
-        for what in ("services", "series", "cells"):
-            used, limit = own.value(f"probemeter.agent.{what}"), own.value(f"probemeter.agent.{what}.limit")
-            checks.ok(f"{what}: some, within their limit", 0 < used < limit, (used, limit))
-        said = re.search(r"at most ([\d.]+) MiB for maps, ([\d.]+) MiB now", agent.output())
-        kernel = own.value("probemeter.agent.kernel.memory") / (1 << 20)
+        said = re.search(r"maps of at most ([\d.]+) MiB: (\d+) cells on \d+ possible CPUs, (\d+) series, (\d+) services", agent.output())
+        for what, limit in (("cells", said[2]), ("series", said[3]), ("services", said[4])):
+            checks.equal(f"{what}: the limit that was announced", own.value(f"probemeter.agent.{what}.limit"), int(limit))
+            checks.ok(f"{what}: some, within the limit", 0 < own.value(f"probemeter.agent.{what}") < int(limit),
+                      own.value(f"probemeter.agent.{what}"))
+        kernel, start = own.value("probemeter.agent.kernel.memory") / (1 << 20), re.search(r"maps take ([\d.]+) MiB now", agent.output())
         checks.ok("kernel memory: not less than at the start, within what was announced",
-                  float(said[2]) - 0.1 <= kernel <= float(said[1]) + 0.1, (kernel, said[0]))
+                  float(start[1]) - 0.1 <= kernel <= float(said[1]) + 0.1, (kernel, start[0], said[0]))
         pages = int(pathlib.Path(f"/proc/{agent.pid}/statm").read_text().split()[1])
         memory, now = own.value("process.memory.usage"), pages * os.sysconf("SC_PAGE_SIZE")
         checks.ok("resident memory, as the kernel has it", now / 2 < memory < now * 2, (memory, now))
