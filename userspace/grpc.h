@@ -37,7 +37,7 @@ enum grpc_code {
 struct grpc_answer {
 	long http_status;
 	const char *type; /* Content-Type without parameters, in lower case */
-	const char *fields; /* headers and trailers that begin with grpc-, as "name: value\n"; of equal names the last counts */
+	const char *fields; /* headers and trailers that begin with grpc-, as "name: value\n"; of equals the last counts */
 	const uint8_t *body;
 	size_t size;
 };

@@ -1,6 +1,6 @@
 #!/usr/bin/python3 -B
 # SPDX-License-Identifier: BSD-2-Clause
-"""How the agent reaches a collector: TLS and mutual TLS over HTTP and gRPC, files that rotate, proxies, IPv6, Unix sockets."""
+"""How the agent reaches a collector: TLS, mutual TLS, files that rotate, proxies, IPv6, Unix sockets; HTTP and gRPC."""
 import os
 import shutil
 import sys
@@ -75,8 +75,7 @@ def https(checks, directory, binary):
     server_pair, client = ours.issue("server"), ours.issue("client")
     with capture.Server(tls=capture.tls(server_pair)) as server:
         arrives(checks, "HTTPS", directory, binary, server, **{CA: ours.cert})
-        refused(checks, "HTTPS, another authority", directory, server, ("certificate", "OTEL_EXPORTER_OTLP_CERTIFICATE"),
-                **{CA: other.cert})
+        refused(checks, "HTTPS, another authority", directory, server, ("certificate", CA), **{CA: other.cert})
         refused(checks, "HTTPS, the host's authorities", directory, server,
                 ("certificate", "OTEL_EXPORTER_OTLP_CERTIFICATE"), OTEL_EXPORTER_OTLP_INSECURE="true")
         refused(checks, "HTTPS, no certificates in the file", directory, server, (CA, str(ours.key)), **{CA: ours.key})
@@ -91,8 +90,8 @@ def https(checks, directory, binary):
         stranger = other.issue("stranger")
         refused(checks, "HTTPS, mutual, another authority's certificate", directory, server,
                 (CERT, str(stranger.cert)), **{CA: ours.cert, CERT: stranger.cert, KEY: stranger.key})
-        refused(checks, "HTTPS, mutual, a key of another certificate", directory, server, (CERT, KEY, str(stranger.key)),
-                **{CA: ours.cert, CERT: client.cert, KEY: stranger.key})
+        refused(checks, "HTTPS, mutual, a key of another certificate", directory, server,
+                (CERT, KEY, str(stranger.key)), **{CA: ours.cert, CERT: client.cert, KEY: stranger.key})
 
 
 def grpc_tls(checks, directory, binary):
@@ -114,7 +113,8 @@ def grpc_tls(checks, directory, binary):
         checks.equal("gRPC, mutual: the client's certificate", server.requests[-1].client, "grpc-client")
         refused(checks, "gRPC, mutual, no certificate", directory, server, (CERT,), **grpc, **{CA: ours.cert})
     with grpc_receiver.Server(pair=ours.issue("elsewhere", "DNS:elsewhere.test")) as server:
-        refused(checks, "gRPC, another host's certificate", directory, server, ("127.0.0.1",), **grpc, **{CA: ours.cert})
+        refused(checks, "gRPC, another host's certificate", directory, server, ("127.0.0.1", "certificate"), **grpc,
+                **{CA: ours.cert})
 
 
 def write_over(pair, source):
@@ -171,11 +171,12 @@ def rotation(checks, directory, binary):
             checks.equal(f"{protocol}: by the old certificate again", server.requests[-1].client, clients[0])
 
             key_file.rename(f"{key_file}.away")
-            found = wait_until("a warning about the key", lambda: [line for line in agent.warnings(directory) if KEY in line])
+            found = wait_until("a warning about the key",
+                               lambda: [line for line in agent.warnings(directory) if KEY in line])
             checks.ok(f"{protocol}: a key that is gone is named with its variable", str(key_file) in found[-1], found)
             os.rename(f"{key_file}.away", key_file)
             fired.fire(1)
-            checks.equal(f"{protocol}: and it goes on when the key is back", wait_totals(server, fired, 13), (13, 13, 13))
+            checks.equal(f"{protocol}: it goes on when the key is back", wait_totals(server, fired, 13), (13, 13, 13))
             checks.equal(f"{protocol}: ends with status 0", agent.stop(), 0)
 
 
