@@ -65,7 +65,7 @@ static const struct http_failure {
 	{ .code = CURLE_SEND_FAIL_REWIND, .err = -ECONNRESET, .retryable = true, .grpc_remedy = ASK_GRPC },
 	{ .code = CURLE_RECV_ERROR, .err = -ECONNRESET, .retryable = true, .grpc_remedy = ASK_GRPC },
 	{ .code = CURLE_HTTP2, .err = -ECONNRESET, .retryable = true, .grpc_remedy = ASK_GRPC },
-	{ .code = CURLE_HTTP2_STREAM, .err = -ECONNRESET, .retryable = true },
+	{ .code = CURLE_HTTP2_STREAM, .err = -ECONNRESET, .retryable = true, .grpc_remedy = ASK_GRPC },
 	{ .code = CURLE_PARTIAL_FILE, .err = -ECONNRESET },
 	{ .code = CURLE_OPERATION_TIMEDOUT, .err = -ETIMEDOUT,
 	  .remedy = "; OTEL_EXPORTER_OTLP_TIMEOUT is how long one request may take" },
@@ -472,6 +472,10 @@ static int http_judge(struct http *http, CURLcode code, struct http_answer *answ
 	/* Said when the other side had closed before curl asked for its address: no reason, only a sign. */
 	if (!strncmp(words, "getpeername()", strlen("getpeername()")))
 		words = curl_easy_strerror(code);
+	/* A server may answer and reset while the request is still on its way; libcurl 7.88 then has neither the answer nor
+	 * words of its own. */
+	if (code == CURLE_HTTP2_STREAM && !*http->error)
+		words = "the server closed the stream before it had the whole request";
 	refused = client_refused(http, failure->err, answer);
 	remedy = http->grpc && !http->answered && !refused && failure->grpc_remedy ? failure->grpc_remedy : failure->remedy;
 	(void)snprintf(answer->problem, sizeof(answer->problem), "%s%s%s%s", words, *system ? ": " : "", system,

@@ -230,8 +230,9 @@ def not_grpc(checks, directory, binary):
         server.service = lambda details: None
         with grpc_agent(directory, server) as agent:
             found = agent.wait_ready("a warning", lambda: agent.warnings(directory))
-            checks.ok("a server without the method: UNIMPLEMENTED, and a remedy", "UNIMPLEMENTED" in found[0] and
-                      "OTEL_EXPORTER_OTLP_PROTOCOL" in found[0], found)
+            # It refuses at the headers; with libcurl 7.88 that is now and then lost while the message is still sent.
+            checks.ok("a server without the method: said, with a remedy", "OTEL_EXPORTER_OTLP_PROTOCOL" in found[0] and
+                      ("UNIMPLEMENTED" in found[0] or "before it had the whole request" in found[0]), found)
 
 
 def main():

@@ -764,6 +764,9 @@ static void ship_judges_grpc(void **state)
 		{ { DELIVERED }, 0, 1, false, false, "" },
 		{ { SAY(SERVER_SAY, HEADERS_ONLY("14")), DELIVERED }, 0, 2, false, false, "" },
 		{ { SAY(SERVER_SAY, HEADERS_ONLY("13")), DELIVERED }, -EREMOTEIO, 1, false, false, "answered INTERNAL" },
+		{ { SAY(SERVER_SAY, HEADERS_ONLY("12")), DELIVERED }, -EREMOTEIO, 1, false, false,
+		  "answered UNIMPLEMENTED; does this endpoint take metrics over gRPC? OTEL_EXPORTER_OTLP_PROTOCOL can choose "
+		  "another" },
 		{ { SAY(SERVER_SAY, HEADERS_ONLY("16")), DELIVERED }, -EREMOTEIO, 1, false, false,
 		  "answered UNAUTHENTICATED; OTEL_EXPORTER_OTLP_HEADERS can carry credentials" },
 		{ { SAY(SERVER_SAY, HEADERS REPLY_LAST), DELIVERED }, -EPROTO, 1, false, true,
@@ -773,7 +776,8 @@ static void ship_judges_grpc(void **state)
 		{ { SAY(SERVER_BABBLE, SETTINGS), DELIVERED }, 0, 2, false, true, "" },
 		{ { SAY(SERVER_SAY, RESET("\x08")), DELIVERED }, 0, 2, false, true, "" },
 		{ { SAY(SERVER_SAY, RESET("\x02")), DELIVERED }, -ECONNRESET, 1, false, true,
-		  "HTTP/2 stream 1 was not closed cleanly: INTERNAL_ERROR (err 2)" },
+		  "HTTP/2 stream 1 was not closed cleanly: INTERNAL_ERROR (err 2); is this an OTLP/gRPC endpoint? "
+		  "OTEL_EXPORTER_OTLP_PROTOCOL can choose http/protobuf" },
 		{ { { .act = SERVER_STALL }, DELIVERED }, 0, 2, false, true, "" },
 	};
 
