@@ -201,12 +201,13 @@ def index_by_definition(value, scale):
 def wide_export(checks, directory):
     """More than one request takes, in deltas: none is larger than 4 MiB, and one that is refused is all that comes again."""
     binary, service = build(directory, "wide", WIDE_C), own_name("wide")
-    with Ledger(service) as server, recorder(binary, service) as child, Agent(
+    with Ledger(service) as server, recorder(binary, service) as child, recorder(binary, own_name("wide-too")) as other, Agent(
             directory, binary=CHECKED, **settings(server, OTEL_METRIC_EXPORT_INTERVAL=3000)) as agent:
         agent.wait_attached(child.pid, binary, 60.0)
         for turn, refusal in enumerate((None, capture.status(400), capture.status(503)), 1):
             mark, server.refuse = server.count(), refusal
             record(child, [])
+            record(other, [])
             want = WIDE * turn, 2 * WIDE * turn
 
             def taken():
@@ -337,8 +338,9 @@ int main(void)
 """
 
 
-WIDE = 1500
-# Two counters whose four labels are as long as labels may be: about 2 KiB per point.
+# Two counters whose four labels are as long as labels may be: about 2 KiB per point. One service has room for 4 MiB of
+# them, so two fire.
+WIDE = 900
 WIDE_C = r"""
 #include <stdio.h>
 #include <string.h>
