@@ -97,31 +97,48 @@ struct pm_usage_key {
 #define PM_LABEL_PIECES 9 /* 511 bytes need 9 */
 struct pm_string_key {
 	__u32 owner; /* series id, or PM_OWNER_SERVICE | service id */
-	__u16 field; /* label number; for a service 0 */
+	__u16 field; /* label number; for a service enum pm_service_field */
 	__u16 piece;
 };
 #define PM_OWNER_SERVICE (1u << 31)
 #define PM_SERVICE_PIECES 64
 
+/* Texts of a service's first process. Each is strings one behind the other, a string in pieces whose last byte says
+ * whether it goes on. Paths are their components, the last one first. */
+enum pm_service_field { PM_FIELD_VARIABLES, PM_FIELD_CGROUP, PM_FIELD_EXECUTABLE, PM_SERVICE_FIELDS };
+
+/* The naming variables as exec gave them, for a process that later writes over its environment. */
+#define PM_STARTED_PIECES 32
+struct pm_started {
+	__u64 exec_id; /* plus one */
+	__u64 hash;
+	__u32 pieces; /* more than PM_STARTED_PIECES: not all of them are here */
+	__u32 pad;
+	char text[PM_STARTED_PIECES][PM_PIECE];
+};
+
 struct pm_service_key {
 	__u64 environment; /* hash of the naming variables, 0: none */
 	__u64 cgroup;
 	__u64 inode;
+	__u64 process; /* a hash of tgid and start, or 0 where a service is all its processes */
 	__u32 device;
-	__u32 pad;
+	__u32 uid; /* the real one, where rules ask for it, else 0 */
 };
 
 struct pm_service {
 	__u32 id; /* from 1 */
 	__u32 tgid; /* of the first process seen, in the initial pid namespace */
 	__u64 start_ns; /* its start, CLOCK_BOOTTIME */
+	__u32 uid; /* its real user */
+	__u32 metric; /* what it fired first */
 };
 
 /* What a thread group leader remembers: found again in a few nanoseconds at each hit. */
 struct pm_task {
 	__u64 exec_id; /* an exec makes it another service */
 	__u32 service;
-	__u32 pad;
+	__u32 uid; /* so does another user, where rules ask for it */
 };
 
 /* Declared bounds as integers that order like the doubles; PM_ORDER() turns one into the other. */
@@ -147,6 +164,6 @@ enum pm_next { PM_NEXT_SERIES, PM_NEXT_SERVICE, PM_NEXT_COUNT };
 _Static_assert(sizeof(struct pm_cell_key) == 16, "no padding in keys");
 _Static_assert(sizeof(struct pm_series_key) == 16, "no padding in keys");
 _Static_assert(sizeof(struct pm_string_key) == 8, "no padding in keys");
-_Static_assert(sizeof(struct pm_service_key) == 32, "no padding in keys");
+_Static_assert(sizeof(struct pm_service_key) == 40, "no padding in keys");
 
 #endif

@@ -256,7 +256,7 @@ static __noinline int count_slow(struct pt_regs *ctx, __u64 hash, __u64 where, _
 
 static __always_inline int count(struct pt_regs *ctx, __u32 metric, __u64 bucket, __u64 sum)
 {
-	__u32 service = service_current();
+	__u32 service = service_current(metric);
 	__u64 hash = PT_REGS_PARM2(ctx), where = PM_WHERE(service, metric) | bucket;
 
 	if (!service)

@@ -6,7 +6,10 @@
  * environment, its executable, its cgroup. So a process that lives a millisecond counts under its own name, and a
  * forked worker under its master's. The answer is kept in the thread group leader's task storage.
  *
- * Consumes the current task; produces a service id and, for a new service, its variables in `strings`.
+ * A process may write over its environment, as titles for `ps` do. So the variables are kept at exec, if a program sees
+ * it (on_exec, on_fork); of a process that was there before, the environment is read where it was.
+ *
+ * Consumes the current task; produces a service id and, for a new service, what names it in `strings`.
  * What a service is called is the agent's business.
  */
 #ifndef PROBEMETER_SERVICE_BPF_H
@@ -18,6 +21,18 @@ struct {
 	__type(key, int);
 	__type(value, struct pm_task);
 } tasks SEC(".maps");
+
+/* Of processes with naming variables alone, and gone with them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct pm_started);
+} started SEC(".maps");
+
+/* Set before load. */
+const volatile bool per_process = false; /* each process is a service of its own */
+const volatile bool by_uid = false; /* rules ask who it is */
 
 /* The same, faster: by tgid modulo the size, one word with the service and a tag of the process's identity. Two processes
  * that share an entry take turns in it and find each other's tag wrong. */
@@ -60,6 +75,7 @@ struct environment {
 	__u64 hash;
 	__u32 owner; /* store the variables under this owner, 0: only hash */
 	__u32 piece;
+	__u8 keep; /* store them with the task */
 	__u8 naming; /* inside a variable that names */
 	__u8 inside; /* inside any string */
 	__u8 unreadable;
@@ -97,13 +113,21 @@ __noinline int environment_step(struct environment *walk)
 		return 0;
 	for (i = 0; i < PM_PIECE / 8; i++)
 		walk->hash = hash_add(walk->hash, ((__u64 *)text)[i]);
+	/* The last byte, always NUL so far, says whether the variable goes on in the next piece. */
+	text[PM_PIECE - 1] = inside;
 	if (walk->owner && walk->piece < PM_SERVICE_PIECES) {
-		struct pm_string_key key = { .owner = walk->owner, .piece = walk->piece++ };
+		struct pm_string_key key = { .owner = walk->owner, .piece = walk->piece };
 
-		/* The last byte, always NUL so far, says whether the variable goes on in the next piece. */
-		text[PM_PIECE - 1] = inside;
 		bpf_map_update_elem(&strings, &key, text, BPF_ANY);
 	}
+	if (walk->keep && walk->piece < PM_STARTED_PIECES) {
+		struct pm_started *kept = bpf_task_storage_get(&started, bpf_get_current_task_btf()->group_leader, 0,
+							       BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+		if (kept)
+			__builtin_memcpy(kept->text[walk->piece & (PM_STARTED_PIECES - 1)], text, sizeof(text));
+	}
+	walk->piece++;
 	return 0;
 }
 
@@ -120,30 +144,175 @@ static __always_inline void environment_walk(struct environment *walk)
 	walk->at = BPF_CORE_READ(task, mm, env_start);
 	walk->end = BPF_CORE_READ(task, mm, env_end);
 	walk->inside = 0;
+	walk->piece = 0;
 	walk->hash = 0;
 	for (i = 0; i < ENVIRONMENT_CHUNKS; i++)
 		if (environment_step(walk))
 			break;
 }
 
-/* Settle the current task's service. 0: there is no room for another one. */
-__noinline int service_settle(void)
+/* The variables kept at exec, from the task that is settled. */
+static __always_inline struct pm_started *started_get(struct task_struct *leader)
+{
+	struct pm_started *kept = bpf_task_storage_get(&started, leader, 0, 0);
+
+	return kept && kept->exec_id == leader->self_exec_id + 1 && kept->pieces <= PM_STARTED_PIECES ? kept : NULL;
+}
+
+struct text {
+	__u32 owner;
+	__u16 field;
+	__u16 piece;
+};
+
+/* One component of a path, a name of the kernel's own. Not static, for the verifier's sake. */
+__noinline int component_store(struct text *to, __u64 name)
+{
+	struct pm_string_key key = {};
+	char piece[PM_PIECE];
+	long n;
+	int i;
+
+	if (!to)
+		return 0;
+	key.owner = to->owner;
+	key.field = to->field;
+	for (i = 0; i < 255 / (PM_PIECE - 1) + 1 && to->piece < PM_SERVICE_PIECES; i++) {
+		__builtin_memset(piece, 0, sizeof(piece));
+		n = bpf_probe_read_kernel_str(piece, sizeof(piece), (void *)name);
+		if (n <= 0)
+			return 0;
+		piece[PM_PIECE - 1] = n == sizeof(piece);
+		key.piece = to->piece++;
+		bpf_map_update_elem(&strings, &key, piece, BPF_ANY);
+		if (n < (long)sizeof(piece))
+			return 0;
+		name += PM_PIECE - 1;
+	}
+	return 0;
+}
+
+#define PATH_DEPTH 32
+
+/* Up through directories and mounts; what a process of another mount namespace calls the path. */
+__noinline int executable_store(__u32 service)
+{
+	struct text to = { .owner = PM_OWNER_SERVICE | service, .field = PM_FIELD_EXECUTABLE };
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct dentry *dentry = BPF_CORE_READ(task, mm, exe_file, f_path.dentry), *parent;
+	struct vfsmount *mnt = BPF_CORE_READ(task, mm, exe_file, f_path.mnt);
+	struct mount *mount, *above;
+	int i;
+
+	for (i = 0; i < PATH_DEPTH; i++) {
+		if (dentry == BPF_CORE_READ(mnt, mnt_root)) {
+			mount = (void *)mnt - bpf_core_field_offset(struct mount, mnt);
+			above = BPF_CORE_READ(mount, mnt_parent);
+			if (above == mount)
+				break;
+			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+			mnt = (void *)above + bpf_core_field_offset(struct mount, mnt);
+			continue;
+		}
+		parent = BPF_CORE_READ(dentry, d_parent);
+		if (!parent || parent == dentry)
+			break;
+		component_store(&to, (__u64)BPF_CORE_READ(dentry, d_name.name));
+		dentry = parent;
+	}
+	return 0;
+}
+
+/* The cgroup that says most: of cgroup v2, or where only v1's hierarchies are used the deepest of those. */
+static __always_inline struct cgroup *cgroup_telling(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct css_set *set = BPF_CORE_READ(task, cgroups);
+	struct cgroup *found = BPF_CORE_READ(set, dfl_cgrp), *other;
+	int level = BPF_CORE_READ(found, level), its, i;
+	struct cgroup_subsys_state *state;
+
+	for (i = 0; i < 16 && i * sizeof(void *) < bpf_core_field_size(set->subsys); i++) {
+		if (bpf_probe_read_kernel(&state, sizeof(state),
+					  (void *)set + bpf_core_field_offset(struct css_set, subsys) + i * sizeof(void *)))
+			break;
+		other = BPF_CORE_READ(state, cgroup);
+		its = BPF_CORE_READ(other, level);
+		if (its > level) {
+			found = other;
+			level = its;
+		}
+	}
+	return found;
+}
+
+__noinline int cgroup_store(__u32 service)
+{
+	struct text to = { .owner = PM_OWNER_SERVICE | service, .field = PM_FIELD_CGROUP };
+	struct cgroup *cgroup = cgroup_telling();
+	struct kernfs_node *node = BPF_CORE_READ(cgroup, kn), *above;
+	int i;
+
+	for (i = 0; i < PATH_DEPTH; i++) {
+		if (bpf_core_field_exists(node->parent))
+			above = BPF_CORE_READ(node, parent);
+		else
+			above = BPF_CORE_READ((struct kernfs_node___6_15 *)node, __parent);
+		if (!above)
+			break;
+		component_store(&to, (__u64)BPF_CORE_READ(node, name));
+		node = above;
+	}
+	return 0;
+}
+
+/* The variables' text, from where they were kept or from the environment. */
+static __always_inline void variables_store(struct environment *environment, struct task_struct *leader, __u32 service)
+{
+	struct pm_string_key key = { .owner = PM_OWNER_SERVICE | service };
+	struct pm_started *kept = started_get(leader);
+	__u32 i;
+
+	if (!kept) {
+		environment->owner = PM_OWNER_SERVICE | service;
+		environment_walk(environment);
+		return;
+	}
+	for (i = 0; i < PM_STARTED_PIECES && i < kept->pieces; i++) {
+		key.piece = i;
+		bpf_map_update_elem(&strings, &key, kept->text[i], BPF_ANY);
+	}
+}
+
+/* Settle the current task's service; @metric is what it fires. 0: there is no room for another one. */
+__noinline int service_settle(__u32 metric)
 {
 	struct task_struct *leader = bpf_get_current_task_btf()->group_leader;
 	struct environment environment = {};
 	struct pm_service_key key = {};
 	struct pm_service fresh = {}, *service;
+	struct pm_started *kept = started_get(leader);
 	struct pm_task *known;
 	struct inode *inode;
+	struct cgroup *cgroup;
 	__u32 next = PM_NEXT_SERVICE;
 	__u64 *counter;
 
-	environment_walk(&environment);
+	if (kept)
+		environment.hash = kept->hash;
+	else
+		environment_walk(&environment);
 	key.environment = environment.hash;
-	key.cgroup = bpf_get_current_cgroup_id();
+	cgroup = cgroup_telling();
+	key.cgroup = hash_add(bpf_get_current_cgroup_id(), BPF_CORE_READ(cgroup, kn, id));
 	inode = BPF_CORE_READ(leader, mm, exe_file, f_inode);
 	key.inode = BPF_CORE_READ(inode, i_ino);
 	key.device = BPF_CORE_READ(inode, i_sb, s_dev);
+	fresh.uid = (__u32)bpf_get_current_uid_gid();
+	if (by_uid)
+		key.uid = fresh.uid;
+	if (per_process)
+		key.process = hash_add(leader->start_boottime, leader->tgid);
 
 	service = bpf_map_lookup_elem(&services, &key);
 	if (!service) {
@@ -155,10 +324,12 @@ __noinline int service_settle(void)
 		fresh.id = __sync_fetch_and_add(counter, 1) + 1;
 		fresh.tgid = leader->tgid;
 		fresh.start_ns = leader->start_boottime;
+		fresh.metric = metric;
 		if (fresh.id >= PM_MAX_SERVICES)
 			return 0;
-		environment.owner = PM_OWNER_SERVICE | fresh.id;
-		environment_walk(&environment);
+		variables_store(&environment, leader, fresh.id);
+		cgroup_store(fresh.id);
+		executable_store(fresh.id);
 		bpf_map_update_elem(&services, &key, &fresh, BPF_NOEXIST);
 		service = bpf_map_lookup_elem(&services, &key);
 		if (!service)
@@ -168,9 +339,10 @@ __noinline int service_settle(void)
 	if (!environment.unreadable) {
 		known = bpf_task_storage_get(&tasks, leader, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 		if (known) {
-			/* Another thread of the process may write the same two words at the same time: they are equal. The id
-			 * comes last, for a reader that sees the exec_id first. */
+			/* Another thread of the process may write the same words at the same time: they are equal. The id comes
+			 * last, for a reader that sees the exec_id first. */
 			known->service = service->id;
+			known->uid = by_uid ? fresh.uid : 0;
 			barrier();
 			known->exec_id = leader->self_exec_id + 1;
 		}
@@ -178,8 +350,48 @@ __noinline int service_settle(void)
 	return service->id;
 }
 
+/* After an exec: keep the variables that name, if there are any. */
+SEC("tp_btf/sched_process_exec")
+int on_exec(__u64 *ctx)
+{
+	struct task_struct *task = (void *)ctx[0];
+	struct environment environment = { .keep = 1 };
+	struct pm_started *kept;
+
+	environment_walk(&environment);
+	if (!environment.piece || environment.unreadable) {
+		bpf_task_storage_delete(&started, task);
+		return 0;
+	}
+	kept = bpf_task_storage_get(&started, task, 0, 0);
+	if (!kept)
+		return 0;
+	kept->hash = environment.hash;
+	kept->pieces = environment.piece;
+	kept->exec_id = task->self_exec_id + 1;
+	return 0;
+}
+
+/* A child has its parent's environment, and what its parent did to it. It is not yet running, so nobody reads this. */
+SEC("tp_btf/sched_process_fork")
+int on_fork(__u64 *ctx)
+{
+	struct task_struct *parent = (void *)ctx[0], *child = (void *)ctx[1];
+	struct pm_started *kept, *copy;
+
+	if (child->tgid != child->pid)
+		return 0; /* a thread */
+	kept = bpf_task_storage_get(&started, parent->group_leader, 0, 0);
+	if (!kept || kept->exec_id != parent->group_leader->self_exec_id + 1)
+		return 0;
+	copy = bpf_task_storage_get(&started, child, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (copy)
+		bpf_probe_read_kernel(copy, sizeof(*copy), kept);
+	return 0;
+}
+
 /* Not in the fast table. */
-static __noinline int service_look(struct task_struct *leader, __u64 *entry, __u64 tag)
+static __noinline int service_look(struct task_struct *leader, __u64 *entry, __u64 tag, __u32 metric)
 {
 	struct pm_task *known;
 	__u32 service;
@@ -188,20 +400,21 @@ static __noinline int service_look(struct task_struct *leader, __u64 *entry, __u
 		return 0;
 	known = bpf_task_storage_get(&tasks, leader, 0, 0);
 	/* exec_id is stored plus one, so that fresh storage matches nothing. */
-	if (!known || known->exec_id != leader->self_exec_id + 1)
-		return service_settle(); /* the next event finds it in the task storage, if it is settled for good */
+	if (!known || known->exec_id != leader->self_exec_id + 1 || (by_uid && known->uid != (__u32)bpf_get_current_uid_gid()))
+		return service_settle(metric); /* the next event finds it in the task storage, if it is settled for good */
 	service = known->service;
 	/* One store of one word: a reader sees this process's entry or another's, never half of each. */
 	*(volatile __u64 *)entry = tag | service;
 	return service;
 }
 
-static __always_inline __u32 service_current(void)
+static __always_inline __u32 service_current(__u32 metric)
 {
 	struct task_struct *leader = bpf_get_current_task_btf()->group_leader;
 	__u32 tgid = leader->tgid, at = tgid & (PM_MAX_TASKS - 1);
-	/* Start time and tgid are a process, exec_id is what it became: 44 bits of their mix are taken for it. */
-	__u64 tag = hash_add(leader->start_boottime + tgid, leader->self_exec_id + 1) & ~SERVICE_MASK;
+	/* Start time and tgid are a process, exec_id and user are what it became: 44 bits of their mix are taken for it. */
+	__u64 became = by_uid ? (bpf_get_current_uid_gid() << 32 | (leader->self_exec_id + 1)) : leader->self_exec_id + 1;
+	__u64 tag = hash_add(leader->start_boottime + tgid, became) & ~SERVICE_MASK;
 	__u64 *entry = bpf_map_lookup_elem(&recent, &at), seen;
 
 	if (!entry)
@@ -209,7 +422,7 @@ static __always_inline __u32 service_current(void)
 	seen = *(volatile __u64 *)entry;
 	if ((seen & ~SERVICE_MASK) == tag)
 		return seen & SERVICE_MASK;
-	return service_look(leader, entry, tag);
+	return service_look(leader, entry, tag, metric);
 }
 
 #endif

@@ -46,7 +46,7 @@ struct collector *collector_new(const struct kernel *kernel, struct metrics *met
 		return NULL;
 	collector->kernel = kernel;
 	collector->metrics = metrics;
-	collector->owners = owners_new(services);
+	collector->owners = owners_new(kernel, services, metrics);
 	collector->names = names_new();
 	collector->seen = seen_new();
 	collector->costs = costs_new();
@@ -58,6 +58,11 @@ struct collector *collector_new(const struct kernel *kernel, struct metrics *met
 		return NULL;
 	}
 	return collector;
+}
+
+void collector_choose(struct collector *collector, const struct rules *rules, bool per_process)
+{
+	owners_choose(collector->owners, rules, per_process);
 }
 
 void collector_free(struct collector *collector)
@@ -84,7 +89,7 @@ int collector_services(struct collector *collector, const struct discovery *disc
 {
 	int err = snapshot_read_services(collector->kernel, &collector->snapshot);
 
-	return err ? err : owners_resolve(collector->owners, collector->kernel, &collector->snapshot, discovery);
+	return err ? err : owners_resolve(collector->owners, &collector->snapshot, discovery);
 }
 
 /* Room for @more samples behind those there are. */
@@ -294,7 +299,7 @@ int collector_points(struct collector *collector, const struct discovery *discov
 	err = snapshot_read(collector->kernel, &collector->snapshot);
 	if (err)
 		return err;
-	err = owners_resolve(collector->owners, collector->kernel, &collector->snapshot, discovery);
+	err = owners_resolve(collector->owners, &collector->snapshot, discovery);
 	if (err)
 		return err;
 	err = ledger_update(&collector->ledger, collector->snapshot.cell, collector->snapshot.cell_count);

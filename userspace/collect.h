@@ -17,6 +17,10 @@ struct collector;
  * @exponential: as in merge.h. */
 struct collector *collector_new(const struct kernel *kernel, struct metrics *metrics, struct services *services,
 				const struct resource *agent, double hit_ns, bool exponential);
+
+/* As owners_choose() of owner.h. */
+void collector_choose(struct collector *collector, const struct rules *rules, bool per_process);
+
 void collector_free(struct collector *collector);
 
 /* When this metric was first attached: the start of its streams. Call before attaching. */

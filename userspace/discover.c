@@ -448,7 +448,7 @@ static const char *variable(const char *text, size_t size, const char *name, str
 
 int discover_facts(const struct process *process, struct arena *arena, struct service_facts *ret)
 {
-	char path[32], target[4096], unit[256], *text;
+	char path[32], target[4096], unit[256], *text, *uid;
 	struct service_facts facts = { 0 };
 	ssize_t length;
 	size_t size, i;
@@ -472,8 +472,17 @@ int discover_facts(const struct process *process, struct arena *arena, struct se
 	}
 	(void)snprintf(path, sizeof(path), "/proc/%d/cgroup", process->pid);
 	text = slurp(path, 65536, &size);
-	if (text && !service_unit(text, unit, sizeof(unit)))
-		facts.unit = arena_strdup(arena, unit);
+	if (text) {
+		facts.cgroup = arena_strdup(arena, text);
+		if (!service_unit(text, unit, sizeof(unit)))
+			facts.unit = arena_strdup(arena, unit);
+	}
+	free(text);
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", process->pid);
+	text = slurp(path, 65536, &size);
+	uid = text ? strstr(text, "\nUid:") : NULL;
+	facts.has_uid = uid != NULL;
+	facts.uid = uid ? (uint32_t)strtoul(uid + 5, NULL, 10) : 0;
 	free(text);
 	for (i = 0; i < process->loaded_count; i++)
 		facts.catalogue |= process->loaded[i].object->catalogue;

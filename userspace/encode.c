@@ -13,6 +13,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "arena.h"
@@ -107,6 +108,16 @@ static void attribute_text(Otlp__KeyValue *attribute, const char *key, const cha
 	attribute->key = (char *)key;
 	attribute->value->value_case = OTLP__ANY_VALUE__VALUE_STRING_VALUE;
 	attribute->value->string_value = (char *)value;
+}
+
+/* Resource attributes are text, but for what the semantic conventions say are numbers. */
+static void attribute_resource(Otlp__KeyValue *attribute, const char *key, const char *value)
+{
+	attribute_text(attribute, key, value);
+	if (strcmp(key, "process.pid") || !*value || value[strspn(value, "0123456789")])
+		return;
+	attribute->value->value_case = OTLP__ANY_VALUE__VALUE_INT_VALUE;
+	attribute->value->int_value = strtoll(value, NULL, 10);
 }
 
 static int encode_labels(struct arena *arena, const struct point *point, size_t *ret_count, Otlp__KeyValue ***ret)
@@ -327,7 +338,7 @@ static int encode_resource(struct arena *arena, struct span span, uint64_t time_
 	if (!resource->attributes)
 		return -ENOMEM;
 	for (size_t i = 0; i < from->attribute_count; i++)
-		attribute_text(resource->attributes[i], from->attribute[i].key, from->attribute[i].value);
+		attribute_resource(resource->attributes[i], from->attribute[i].key, from->attribute[i].value);
 	ret->resource = resource;
 	while (span.count && !err)
 		err = encode_scope(arena, span_cut(&span, same_scope), time_unix_ns, scope++);

@@ -143,7 +143,12 @@ uint32_t kernel_cpus(void)
 
 struct kernel_limits kernel_limits_default(void)
 {
-	struct kernel_limits limits = { PM_MAX_CELLS, PM_MAX_SERIES, PM_MAX_SERVICES, PM_SERIES_PER_METRIC };
+	struct kernel_limits limits = {
+		.cells = PM_MAX_CELLS,
+		.series = PM_MAX_SERIES,
+		.services = PM_MAX_SERVICES,
+		.series_per_metric = PM_SERIES_PER_METRIC,
+	};
 
 	while (limits.cells > 4096 && (uint64_t)limits.cells * kernel_cpus() * sizeof(struct pm_cell) > CELLS_BYTES)
 		limits.cells /= 2;
@@ -251,7 +256,8 @@ int kernel_load(const struct kernel_limits *limits, enum kernel_links links, str
 		struct bpf_program *program;
 
 		bpf_object__for_each_program(program, skeleton->obj)
-			err = err ? err : bpf_program__set_expected_attach_type(program, KERNEL_UPROBE_MULTI);
+			if (!err && bpf_program__type(program) == BPF_PROG_TYPE_KPROBE)
+				err = bpf_program__set_expected_attach_type(program, KERNEL_UPROBE_MULTI);
 	}
 	if (err)
 		goto fail;
@@ -265,6 +271,8 @@ int kernel_load(const struct kernel_limits *limits, enum kernel_links links, str
 	skeleton->rodata->series_per_service = limits->series / 2;
 	skeleton->rodata->pieces_per_service = 2 * limits->series;
 	skeleton->rodata->pieces_in_all = 4 * limits->series;
+	skeleton->rodata->per_process = limits->per_process;
+	skeleton->rodata->by_uid = limits->by_uid;
 	err = probe_bpf__load(skeleton);
 	if (err)
 		goto fail;
@@ -281,6 +289,12 @@ int kernel_load(const struct kernel_limits *limits, enum kernel_links links, str
 fail:
 	probe_bpf__destroy(skeleton);
 	return err;
+}
+
+void kernel_watch(struct kernel *kernel)
+{
+	kernel->skeleton->links.on_exec = bpf_program__attach(kernel->skeleton->progs.on_exec);
+	kernel->skeleton->links.on_fork = bpf_program__attach(kernel->skeleton->progs.on_fork);
 }
 
 void kernel_free(struct kernel *kernel)

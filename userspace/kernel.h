@@ -5,6 +5,7 @@
 #ifndef PROBEMETER_KERNEL_H
 #define PROBEMETER_KERNEL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <bpf/bpf.h>
@@ -26,6 +27,8 @@ struct kernel_limits {
 	uint32_t series;
 	uint32_t services;
 	uint32_t series_per_metric; /* per metric and service, the overflow series included */
+	bool per_process; /* each process is a service of its own */
+	bool by_uid; /* processes of two users are two services */
 };
 
 struct kernel {
@@ -59,6 +62,11 @@ struct kernel_limits kernel_limits_default(void);
  * Return: 0 or -errno; -EPERM without the capabilities. The caller says what to do about it.
  */
 int kernel_load(const struct kernel_limits *limits, enum kernel_links links, struct kernel *ret);
+
+/* See execs and forks from now on. Where the kernel lets nobody, processes are named all the same, but for those that
+ * write over their environment before they are looked at. */
+void kernel_watch(struct kernel *kernel);
+
 void kernel_free(struct kernel *kernel);
 
 /* One place to probe: file offsets, @semaphore 0 for none. */

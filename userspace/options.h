@@ -57,6 +57,12 @@ enum option_key {
 	OPTION_DEFAULT_SERVICE,
 	OPTION_SERVICE_NAME,
 	OPTION_RESOURCE,
+	OPTION_SERVICES,
+	OPTION_PER_PROCESS,
+	OPTION_INCLUDES,
+	OPTION_EXCLUDES,
+	OPTION_POLICY,
+	OPTION_FORGET,
 	OPTION_ATTACH,
 	OPTION_LINKS,
 	OPTION_MAX_OVERHEAD,
@@ -108,6 +114,11 @@ struct options {
 	const char *default_service; /* service.name for processes that name none and carry the catalogue's metrics */
 	const char *service_name; /* of the agent itself, or NULL */
 	struct pairs resource; /* of the agent itself */
+	struct texts services; /* rules: GLOB=NAME */
+	struct texts includes, excludes; /* rules: SELECTOR */
+	const char *policy; /* file of rules, or NULL */
+	bool per_process;
+	unsigned forget_s; /* 0: never */
 	struct texts attach; /* paths and glob patterns */
 	unsigned links; /* enum kernel_links */
 	unsigned max_overhead; /* percent of a CPU that one service's probes may cost without a warning */

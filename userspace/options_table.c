@@ -183,6 +183,36 @@ const struct option_row option_rows[OPTION_COUNT] = {
 		.type = OPTION_TYPE_TEXTS, FIELD(attach), .commands = BIT(COMMAND_RUN),
 		.help = "file or glob pattern to attach to before anyone runs it; may be repeated",
 	},
+	[OPTION_SERVICES] = {
+		.flag = "service", .argument = "GLOB=NAME",
+		.type = OPTION_TYPE_TEXTS, FIELD(services), .commands = BIT(COMMAND_RUN),
+		.help = "name for what names itself not, by path, cgroup or unit; repeatable",
+	},
+	[OPTION_PER_PROCESS] = {
+		.flag = "per-process", .type = OPTION_TYPE_SWITCH, FIELD(per_process), .commands = BIT(COMMAND_RUN),
+		.help = "each process is a resource of its own, with process.pid",
+	},
+	[OPTION_INCLUDES] = {
+		.flag = "include", .argument = "SELECTOR",
+		.type = OPTION_TYPE_TEXTS, FIELD(includes), .commands = BIT(COMMAND_RUN),
+		.help = "count only what path:, cgroup:, unit:GLOB or uid:N matches; repeatable",
+	},
+	[OPTION_EXCLUDES] = {
+		.flag = "exclude", .argument = "SELECTOR",
+		.type = OPTION_TYPE_TEXTS, FIELD(excludes), .commands = BIT(COMMAND_RUN),
+		.help = "leave alone what matches, also if --include does; repeatable",
+	},
+	[OPTION_POLICY] = {
+		.flag = "policy", .argument = "FILE",
+		.type = OPTION_TYPE_TEXT, FIELD(policy), .commands = BIT(COMMAND_RUN),
+		.help = "file of rules: include, exclude, service, name, one a line",
+	},
+	[OPTION_FORGET] = {
+		.flag = "forget", .argument = "SECONDS", .initial = "3600",
+		.type = OPTION_TYPE_NUMBER, FIELD(forget_s), .maximum = 1000000000, .unit = "seconds",
+		.commands = BIT(COMMAND_RUN),
+		.help = "after a service's last process ended, its series end; 0: never",
+	},
 	[OPTION_LINKS] = {
 		.flag = "links", .argument = "KIND", .initial = "auto",
 		.type = OPTION_TYPE_CHOICE, FIELD(links), .choice = links,

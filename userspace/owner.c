@@ -2,7 +2,7 @@
 /*
  * owner.c - from the kernel's service ids and from processes to resources.
  *
- * Consumes what the BPF program kept of a service's first process (naming variables, inode of the executable) and
+ * Consumes what the BPF program kept of a service's first process (naming variables, executable, cgroup, user) and
  * what /proc says of the living; produces resources. A process that is gone is named by what the kernel kept.
  */
 #include "owner.h"
@@ -10,26 +10,43 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "arena.h"
 #include "probe.skel.h"
+#include "rules.h"
 
 struct owners {
+	const struct kernel *kernel;
 	struct services *services;
+	const struct rules *rules;
+	struct metrics *metrics;
+	bool per_process;
 	const struct resource *resource[PM_MAX_SERVICES]; /* by the kernel's service id */
 	size_t settled;
 };
 
-struct owners *owners_new(struct services *services)
+/* Who is not counted belongs to nobody: settled, and never shown. */
+static const struct resource nobody;
+
+struct owners *owners_new(const struct kernel *kernel, struct services *services, struct metrics *metrics)
 {
 	struct owners *owners = calloc(1, sizeof(*owners));
 
 	if (owners)
-		owners->services = services;
+		*owners = (struct owners){ .kernel = kernel, .services = services, .metrics = metrics };
 	return owners;
+}
+
+void owners_choose(struct owners *owners, const struct rules *rules, bool per_process)
+{
+	owners->rules = rules;
+	owners->per_process = per_process;
+	services_rules(owners->services, rules);
 }
 
 void owners_free(struct owners *owners)
@@ -37,9 +54,93 @@ void owners_free(struct owners *owners)
 	free(owners);
 }
 
+static const struct resource *shown(const struct resource *resource)
+{
+	return resource == &nobody ? NULL : resource;
+}
+
 const struct resource *owners_get(const struct owners *owners, uint32_t service)
 {
-	return service < PM_MAX_SERVICES ? owners->resource[service] : NULL;
+	return service < PM_MAX_SERVICES ? shown(owners->resource[service]) : NULL;
+}
+
+bool owners_excludes(const struct owners *owners, uint32_t service)
+{
+	return service < PM_MAX_SERVICES && owners->resource[service] == &nobody;
+}
+
+/* Return: 0 or -ENOMEM. */
+static int judge(struct owners *owners, const struct service_facts *facts, const struct resource **ret)
+{
+	if (rules_process(owners->rules, facts))
+		return services_resource(owners->services, facts, ret);
+	*ret = &nobody;
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	size_t offset;
+} naming[] = {
+	{ "OTEL_SERVICE_NAME=", offsetof(struct service_facts, otel_service_name) },
+	{ "OTEL_RESOURCE_ATTRIBUTES=", offsetof(struct service_facts, otel_resource_attributes) },
+	{ "TRACING_SERVICE_NAME=", offsetof(struct service_facts, tracing_service_name) },
+};
+
+/* A string that service.bpf.h stored in pieces: a piece's last byte says whether it goes on in the next. */
+struct joined {
+	char text[PM_SERVICE_PIECES * PM_PIECE];
+};
+
+/* Add a piece. Return: true if the string is complete; the next call begins another. */
+static bool join(struct joined *joined, bool first, const char *piece)
+{
+	size_t length = first ? 0 : strlen(joined->text);
+
+	(void)snprintf(joined->text + length, sizeof(joined->text) - length, "%.*s", PM_PIECE - 1, piece);
+	return !piece[PM_PIECE - 1];
+}
+
+static int variable_set(const char *text, struct arena *arena, struct service_facts *ret)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(naming) / sizeof(naming[0]); i++) {
+		const char **to = (const char **)((char *)ret + naming[i].offset);
+
+		if (strncmp(text, naming[i].name, strlen(naming[i].name)) || *to)
+			continue;
+		*to = arena_strdup(arena, text + strlen(naming[i].name));
+		return *to ? 0 : -ENOMEM;
+	}
+	return 0;
+}
+
+/* What exec gave this process, if the kernel kept it: its environment may read otherwise by now. */
+static int started_read(const struct owners *owners, pid_t pid, struct arena *arena, struct service_facts *ret)
+{
+	int handle = (int)syscall(SYS_pidfd_open, pid, 0), err = 0;
+	struct service_facts kept = *ret;
+	struct pm_started started;
+	struct joined joined;
+	bool first = true;
+	uint32_t i;
+
+	if (handle < 0)
+		return 0;
+	if (!bpf_map_lookup_elem(bpf_map__fd(owners->kernel->skeleton->maps.started), &handle, &started) &&
+	    started.pieces && started.pieces <= PM_STARTED_PIECES) {
+		for (i = 0; i < sizeof(naming) / sizeof(naming[0]); i++)
+			*(const char **)((char *)&kept + naming[i].offset) = NULL;
+		for (i = 0; i < started.pieces && !err; i++) {
+			first = join(&joined, first, started.text[i]);
+			if (first)
+				err = variable_set(joined.text, arena, &kept);
+		}
+		*ret = kept;
+	}
+	(void)close(handle);
+	return err;
 }
 
 const struct resource *owners_of_process(struct owners *owners, struct process *process)
@@ -47,60 +148,33 @@ const struct resource *owners_of_process(struct owners *owners, struct process *
 	struct service_facts facts;
 	struct arena *arena;
 
-	if (process->resource)
-		return process->resource;
+	/* Its user may change at any time, the rest only by an exec. */
+	if (process->resource && !rules_by_uid(owners->rules))
+		return shown(process->resource);
 	arena = arena_new();
-	if (arena && !discover_facts(process, arena, &facts))
-		(void)services_resource(owners->services, &facts, &process->resource);
+	if (arena && !discover_facts(process, arena, &facts) && !started_read(owners, process->pid, arena, &facts)) {
+		if (owners->per_process) {
+			facts.pid = process->pid;
+			facts.start_ticks = process->start_ticks;
+		}
+		(void)judge(owners, &facts, &process->resource);
+	}
 	arena_free(arena);
-	return process->resource;
+	return shown(process->resource);
 }
 
-/* The naming variables as service.bpf.h stored them: a piece's last byte says whether the variable goes on in the next. */
-static int variables_read(const struct kernel *kernel, uint32_t service, struct arena *arena, struct service_facts *ret)
+/* /proc has ticks where the kernel has ns: cut the same way. */
+static uint64_t ticks_of(uint64_t ns)
 {
-	static const struct {
-		const char *name;
-		size_t offset;
-	} known[] = {
-		{ "OTEL_SERVICE_NAME=", offsetof(struct service_facts, otel_service_name) },
-		{ "OTEL_RESOURCE_ATTRIBUTES=", offsetof(struct service_facts, otel_resource_attributes) },
-		{ "TRACING_SERVICE_NAME=", offsetof(struct service_facts, tracing_service_name) },
-	};
-	struct pm_string_key key = { .owner = PM_OWNER_SERVICE | service };
-	char text[PM_SERVICE_PIECES * PM_PIECE] = "", piece[PM_PIECE];
-	int fd = bpf_map__fd(kernel->skeleton->maps.strings);
-	size_t i;
-
-	for (; key.piece < PM_SERVICE_PIECES && !bpf_map_lookup_elem(fd, &key, piece); key.piece++) {
-		char more = piece[PM_PIECE - 1];
-
-		piece[PM_PIECE - 1] = '\0';
-		strcat(text, piece); /* fits: pieces without their last byte */
-		if (more)
-			continue;
-		for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-			const char **to = (const char **)((char *)ret + known[i].offset);
-
-			if (strncmp(text, known[i].name, strlen(known[i].name)) || *to)
-				continue;
-			*to = arena_strdup(arena, text + strlen(known[i].name));
-			if (!*to)
-				return -ENOMEM;
-		}
-		text[0] = '\0';
-	}
-	return 0;
+	return ns / (1000000000ull / (uint64_t)sysconf(_SC_CLK_TCK));
 }
 
 /* The living process that the kernel saw first, if it is still the same one. */
 static struct process *first_process(const struct discovery *discovery, const struct pm_service *service)
 {
-	/* /proc has ticks where the kernel has ns: cut the same way. */
-	uint64_t ticks = service->start_ns / (1000000000ull / (uint64_t)sysconf(_SC_CLK_TCK));
 	struct process *process = discover_find(discovery, (pid_t)service->tgid);
 
-	return process && process->start_ticks == ticks ? process : NULL;
+	return process && process->start_ticks == ticks_of(service->start_ns) ? process : NULL;
 }
 
 static const struct object *executable_of(const struct discovery *discovery, const struct pm_service_key *key)
@@ -115,37 +189,87 @@ static const struct object *executable_of(const struct discovery *discovery, con
 	return NULL;
 }
 
-int owners_resolve(struct owners *owners, const struct kernel *kernel, const struct snapshot *snapshot,
-		   const struct discovery *discovery)
+/* One stored text: variables into @facts, or a path, put together from its last component on, to @ret. */
+static int text_read(const struct owners *owners, uint32_t service, enum pm_service_field field, struct arena *arena,
+		     struct service_facts *facts, const char **ret)
+{
+	struct pm_string_key key = { .owner = PM_OWNER_SERVICE | service, .field = (uint16_t)field };
+	int fd = bpf_map__fd(owners->kernel->skeleton->maps.strings), err = 0;
+	char piece[PM_PIECE];
+	struct joined joined;
+	bool first = true;
+
+	for (; !err && key.piece < PM_SERVICE_PIECES && !bpf_map_lookup_elem(fd, &key, piece); key.piece++) {
+		first = join(&joined, first, piece);
+		if (first && field == PM_FIELD_VARIABLES) {
+			err = variable_set(joined.text, arena, facts);
+		} else if (first) {
+			*ret = arena_printf(arena, "/%s%s", joined.text, *ret ? *ret : "");
+			err = *ret ? 0 : -ENOMEM;
+		}
+	}
+	return err;
+}
+
+/* The facts of a service whose first process is gone: what the kernel kept. */
+static int service_facts(const struct owners *owners, const struct raw_service *raw, const struct discovery *discovery,
+			 struct arena *arena, struct service_facts *ret)
+{
+	const struct object *executable = executable_of(discovery, &raw->key);
+	const struct metric *metric = metrics_get(owners->metrics, raw->service.metric);
+	struct service_facts facts = {
+		.has_uid = true,
+		.uid = raw->service.uid,
+		.catalogue = (executable && executable->catalogue) || (metric && service_scope_is_catalogue(metric->scope)),
+		.pid = owners->per_process ? (int)raw->service.tgid : 0,
+		.start_ticks = ticks_of(raw->service.start_ns),
+	};
+	const char *cgroup = NULL;
+	char unit[256];
+	int err;
+
+	err = text_read(owners, raw->service.id, PM_FIELD_VARIABLES, arena, &facts, NULL);
+	if (!err)
+		err = text_read(owners, raw->service.id, PM_FIELD_EXECUTABLE, arena, NULL, &facts.executable);
+	if (!err)
+		err = text_read(owners, raw->service.id, PM_FIELD_CGROUP, arena, NULL, &cgroup);
+	if (err)
+		return err;
+	facts.cgroup = arena_printf(arena, "0::%s\n", cgroup ? cgroup : "/");
+	if (facts.cgroup && !service_unit(facts.cgroup, unit, sizeof(unit)))
+		facts.unit = arena_strdup(arena, unit);
+	*ret = facts;
+	return 0;
+}
+
+int owners_resolve(struct owners *owners, const struct snapshot *snapshot, const struct discovery *discovery)
 {
 	size_t i;
 	int err = 0;
 
 	for (i = 0; i < snapshot->service_count && !err; i++) {
 		const struct raw_service *raw = &snapshot->service[i];
-		struct service_facts facts = { 0 };
-		const struct object *executable;
+		const struct resource **to = &owners->resource[raw->service.id];
+		struct service_facts facts;
 		struct process *process;
 		struct arena *arena;
 
-		if (raw->service.id >= PM_MAX_SERVICES || owners->resource[raw->service.id])
+		if (raw->service.id >= PM_MAX_SERVICES || *to)
 			continue;
 		process = first_process(discovery, &raw->service);
-		if (process && owners_of_process(owners, process)) {
-			owners->resource[raw->service.id] = process->resource;
-			continue;
+		/* Where users count, what the process was at that event: by now it may be somebody else. */
+		if (process && !rules_by_uid(owners->rules)) {
+			(void)owners_of_process(owners, process);
+			*to = process->resource;
 		}
+		if (*to)
+			continue;
 		arena = arena_new();
 		if (!arena)
 			return -ENOMEM;
-		err = variables_read(kernel, raw->service.id, arena, &facts);
-		executable = executable_of(discovery, &raw->key);
-		if (executable) {
-			facts.executable = executable->path;
-			facts.catalogue = executable->catalogue;
-		}
+		err = service_facts(owners, raw, discovery, arena, &facts);
 		if (!err)
-			err = services_resource(owners->services, &facts, &owners->resource[raw->service.id]);
+			err = judge(owners, &facts, to);
 		arena_free(arena);
 	}
 	return err;

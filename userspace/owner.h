@@ -6,12 +6,14 @@
 #define PROBEMETER_OWNER_H
 
 #include "discover.h"
+#include "metric.h"
 #include "service.h"
 #include "snapshot.h"
 
 struct owners;
+struct rules;
 
-struct owners *owners_new(struct services *services);
+struct owners *owners_new(const struct kernel *kernel, struct services *services, struct metrics *metrics);
 void owners_free(struct owners *owners);
 
 /**
@@ -21,13 +23,19 @@ void owners_free(struct owners *owners);
  *
  * Return: 0 or -ENOMEM.
  */
-int owners_resolve(struct owners *owners, const struct kernel *kernel, const struct snapshot *snapshot,
-		   const struct discovery *discovery);
+int owners_resolve(struct owners *owners, const struct snapshot *snapshot, const struct discovery *discovery);
 
-/* By the kernel's service id; NULL if it is not settled. */
+/* Before anything is settled: @rules (NULL: none) say who is counted and how processes are called; @per_process: each is
+ * a resource of its own. */
+void owners_choose(struct owners *owners, const struct rules *rules, bool per_process);
+
+/* Do the rules exclude this service? */
+bool owners_excludes(const struct owners *owners, uint32_t service);
+
+/* By the kernel's service id; NULL if it is not settled, or excluded. */
 const struct resource *owners_get(const struct owners *owners, uint32_t service);
 
-/* Of a living process, asked once; NULL if it is gone. */
+/* Of a living process, asked once; NULL if it is gone, or excluded. */
 const struct resource *owners_of_process(struct owners *owners, struct process *process);
 
 #endif

@@ -23,10 +23,12 @@
 #include "collect.h"
 #include "console.h"
 #include "delta.h"
+#include "host.h"
 #include "log.h"
 #include "options.h"
 #include "outage.h"
 #include "phase.h"
+#include "rules.h"
 #include "sender.h"
 #include "trial.h"
 #include "watch.h"
@@ -45,6 +47,7 @@ struct agent {
 	struct discover_events events;
 	struct watch *watch;
 	struct self self;
+	struct rules *rules;
 	struct arena *arena; /* of one export */
 	struct console *console;
 	struct sender *sender;
@@ -404,12 +407,40 @@ static void files_allow(void)
 	}
 }
 
+/* The command line's rules, then the file's. */
+static int rules_read(struct agent *agent)
+{
+	const struct options *options = agent->options;
+	const struct {
+		const struct texts *texts;
+		enum rule_verb verb;
+	} given[] = {
+		{ &options->includes, RULE_INCLUDE },
+		{ &options->excludes, RULE_EXCLUDE },
+		{ &options->services, RULE_SERVICE },
+	};
+	char why[512] = "out of memory";
+	size_t i, n;
+	int err;
+
+	agent->rules = rules_new();
+	err = agent->rules ? 0 : -ENOMEM;
+	for (i = 0; i < sizeof(given) / sizeof(given[0]); i++)
+		for (n = 0; !err && n < given[i].texts->count; n++)
+			err = rules_add_argument(agent->rules, given[i].verb, given[i].texts->text[n], why, sizeof(why));
+	if (!err && options->policy)
+		err = rules_add_file(agent->rules, options->policy, why, sizeof(why));
+	if (err)
+		log_message(LOG_ERROR, "rules: %s", why);
+	return err;
+}
+
 static int start(struct agent *agent)
 {
-	const struct kernel_limits limits = kernel_limits_default();
+	struct kernel_limits limits = kernel_limits_default();
 	unsigned exporters = options_exporters(agent->options);
 	const struct resource *own;
-	char line[400];
+	char line[400], host[HOST_IDENTITY_BYTES];
 	int err;
 
 	if (check_refuses(line, sizeof(line))) {
@@ -417,6 +448,8 @@ static int start(struct agent *agent)
 		return -EPERM;
 	}
 	files_allow();
+	limits.per_process = agent->options->per_process;
+	limits.by_uid = rules_by_uid(agent->rules);
 	log_message(LOG_INFO, "kernel: maps of at most %.1f MiB: %u cells on %u possible CPUs, %u series, %u services",
 		    (double)kernel_bytes(&limits, kernel_cpus()) / (1 << 20), limits.cells, kernel_cpus(), limits.series,
 		    limits.services);
@@ -428,12 +461,19 @@ static int start(struct agent *agent)
 			    strerror(-err));
 		return err;
 	}
+	kernel_watch(&agent->kernel);
 	trial_describe(&agent->trial, line, sizeof(line));
 	log_message(LOG_INFO, "kernel: %s; its maps take %.1f MiB now", line,
 		    (double)kernel_bytes_now(&agent->kernel) / (1 << 20));
 	agent->metrics = metrics_new();
 	agent->services = services_new(agent->options->default_service);
 	agent->arena = arena_new();
+	err = host_identity("", host);
+	if (err)
+		log_message(LOG_WARN, "/var/lib/probemeter/host-id: %s; a clone of this host would get other service.instance.ids "
+			    "only by another host name", strerror(-err));
+	if (agent->services)
+		services_host(agent->services, host);
 	if (agent->metrics && agent->services &&
 	    !services_agent(agent->services, agent->options->service_name, agent->options->resource.pair,
 			    agent->options->resource.count, &own)) {
@@ -442,6 +482,8 @@ static int start(struct agent *agent)
 						 agent->options->aggregation == AGGREGATION_EXPONENTIAL);
 		agent->phase_ns = phase_of(own, agent->options->interval_ms * 1000000ull);
 	}
+	if (agent->collector)
+		collector_choose(agent->collector, agent->rules, agent->options->per_process);
 	if (exporters & EXPORTER_CONSOLE)
 		agent->console = console_new(stdout);
 	if (exporters & EXPORTER_OTLP)
@@ -485,6 +527,7 @@ static void finish(struct agent *agent)
 	metrics_free(agent->metrics);
 	arena_free(agent->arena);
 	kernel_free(&agent->kernel);
+	rules_free(agent->rules);
 }
 
 int run(const struct options *options)
@@ -503,6 +546,10 @@ int run(const struct options *options)
 		if (!options->once)
 			(void)sigwait(&signals, &received);
 		return 0;
+	}
+	if (rules_read(&agent)) {
+		rules_free(agent.rules);
+		return 2;
 	}
 	agent.signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (agent.signal_fd < 0) {

@@ -17,23 +17,29 @@
 #include <probemeter/probemeter.h>
 
 #include "arena.h"
+#include "container.h"
+#include "host.h"
+#include "log.h"
 #include "pairs.h"
+#include "rules.h"
 #include "utf8.h"
 
 struct entry {
 	struct resource resource;
 	UT_hash_handle hh;
+	bool told; /* that a name was refused */
 	char key[]; /* all keys and values */
 };
 
 struct services {
-	struct arena *arena;
 	struct entry *known;
+	const struct rules *rules;
 	char *default_name;
 	/* What is the same for every resource of this host; empty: not known. */
 	char host_name[3 * 256];
 	char machine_id[SERVICE_MACHINE_ID + 1];
 	char arch[65];
+	char host[HOST_IDENTITY_BYTES];
 };
 
 static const char *const catalogue_scopes[] = {
@@ -104,9 +110,8 @@ struct services *services_new(const char *default_name)
 
 	if (!services)
 		return NULL;
-	services->arena = arena_new();
 	services->default_name = strdup(default_name);
-	if (!services->arena || !services->default_name) {
+	if (!services->default_name) {
 		services_free(services);
 		return NULL;
 	}
@@ -114,14 +119,39 @@ struct services *services_new(const char *default_name)
 	return services;
 }
 
+void services_host(struct services *services, const char *identity)
+{
+	(void)snprintf(services->host, sizeof(services->host), "%s", identity);
+}
+
+void services_rules(struct services *services, const struct rules *rules)
+{
+	services->rules = rules;
+}
+
+static void entry_free(struct services *services, struct entry *entry)
+{
+	HASH_DEL(services->known, entry);
+	free(entry->resource.attribute);
+	free(entry);
+}
+
 void services_free(struct services *services)
 {
+	struct entry *entry, *next;
+
 	if (!services)
 		return;
-	HASH_CLEAR(hh, services->known);
-	arena_free(services->arena);
+	HASH_ITER(hh, services->known, entry, next)
+		entry_free(services, entry);
 	free(services->default_name);
 	free(services);
+}
+
+void services_forget(struct services *services, const struct resource *resource)
+{
+	/* The resource is its entry's first field. */
+	entry_free(services, (struct entry *)resource);
 }
 
 const char *service_name(const struct resource *resource)
@@ -170,13 +200,15 @@ static int intern(struct services *services, struct arena *scratch, struct attri
 		at = stpcpy(stpcpy(at, list[i].key) + 1, list[i].value) + 1;
 	HASH_FIND(hh, services->known, key, size, found);
 	if (!found) {
-		fresh = arena_alloc(services->arena, sizeof(*fresh) + size, sizeof(void *));
+		fresh = calloc(1, sizeof(*fresh) + size);
 		if (!fresh)
 			return -ENOMEM;
 		memcpy(fresh->key, key, size);
-		fresh->resource.attribute = arena_alloc(services->arena, count * sizeof(*list), sizeof(void *));
-		if (!fresh->resource.attribute)
+		fresh->resource.attribute = calloc(count, sizeof(*list));
+		if (!fresh->resource.attribute) {
+			free(fresh);
 			return -ENOMEM;
+		}
 		fresh->resource.attribute_count = count;
 		for (i = 0, at = fresh->key; i < count; i++) {
 			fresh->resource.attribute[i].key = at;
@@ -193,14 +225,14 @@ static int intern(struct services *services, struct arena *scratch, struct attri
 
 /* 128 bits over a host and all that a service says of itself, written as a UUID: the same at each start, different on
  * another host and for a service of the same name with other attributes, which a receiver would else take for one. */
-static void instance_id(const struct services *services, const struct attribute *list, size_t count, char ret[37])
+static void instance_id(const struct services *services, const struct attribute *list, size_t count, uint64_t salt,
+			char ret[37])
 {
-	uint64_t half[2] = { 1, 2 };
+	uint64_t half[2] = { 1 + salt, 2 + salt };
 	size_t n, i;
 
 	for (n = 0; n < 2; n++) {
-		half[n] = probemeter_hash_label_(half[n], services->machine_id);
-		half[n] = probemeter_hash_label_(half[n], services->host_name);
+		half[n] = probemeter_hash_label_(half[n], services->host);
 		for (i = 0; i < count; i++)
 			half[n] = probemeter_hash_label_(probemeter_hash_label_(half[n], list[i].key), list[i].value);
 	}
@@ -212,20 +244,30 @@ static void instance_id(const struct services *services, const struct attribute 
 #define OWN_ATTRIBUTES 16
 
 static int complete(struct services *services, struct arena *scratch, const struct attribute *given, size_t given_count,
-		    const char *name, const char *version, const struct resource **ret)
+		    const char *name, const char *version, const struct service_facts *facts, const struct resource **ret)
 {
 	struct attribute *list = arena_alloc(scratch, (given_count + OWN_ATTRIBUTES) * sizeof(*list), sizeof(void *));
-	char instance[37];
+	char instance[37], container[CONTAINER_ID_BYTES] = "", pod[CONTAINER_POD_BYTES] = "", process[24] = "";
 	size_t count = 0, i;
 
 	if (!list)
 		return -ENOMEM;
+	if (facts->cgroup)
+		container_of_cgroup(facts->cgroup, container, pod);
 	attribute_default(list, &count, "service.name", name);
+	/* What a process is as a process is not for its environment to say, which its children inherit. */
+	if (facts->pid)
+		(void)snprintf(process, sizeof(process), "%d", facts->pid);
+	attribute_default(list, &count, "process.pid", process);
 	for (i = 0; i < given_count; i++)
-		attribute_default(list, &count, given[i].key, given[i].value);
+		if (!facts->pid || strcmp(given[i].key, "service.instance.id"))
+			attribute_default(list, &count, given[i].key, given[i].value);
+	attribute_default(list, &count, "container.id", container);
+	attribute_default(list, &count, "k8s.pod.uid", pod);
 	qsort(list, count, sizeof(*list), by_key);
-	/* Not over the version that is known here: an update of the agent does not make another instance of it. */
-	instance_id(services, list, count, instance);
+	/* Not over the version that is known here: an update of the agent does not make another instance of it. With its pid,
+	 * its start is what tells a process from those before it. */
+	instance_id(services, list, count, facts->pid ? facts->start_ticks : 0, instance);
 	attribute_default(list, &count, "service.instance.id", instance);
 	attribute_default(list, &count, "service.version", version);
 	attribute_default(list, &count, "host.name", services->host_name);
@@ -255,13 +297,42 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
+/* The first of the names a process may have; the first one it may not have at @ret_refused. */
+static const char *name_choose(const struct services *services, const struct service_facts *facts,
+			       const struct attribute *given, size_t given_count, struct arena *scratch,
+			       const char **ret_refused)
+{
+	const char *executable = facts->executable ? base_name(facts->executable) : "";
+	const char *claims[] = {
+		facts->otel_service_name,
+		pairs_find(given, given_count, "service.name"),
+		facts->tracing_service_name,
+		rules_service(services->rules, facts),
+		facts->catalogue ? services->default_name : NULL,
+		facts->unit,
+		arena_printf(scratch, "unknown_service%s%s", *executable ? ":" : "", executable),
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(claims) / sizeof(claims[0]); i++) {
+		const char *name = claims[i] && *claims[i] ? clean(scratch, claims[i]) : NULL;
+
+		/* What the rules give they allow. */
+		if (name && (i == 3 || rules_name(services->rules, name, facts)))
+			return name;
+		if (name && !*ret_refused)
+			*ret_refused = name;
+	}
+	return "unknown_service";
+}
+
 int services_resource(struct services *services, const struct service_facts *facts, const struct resource **ret)
 {
+	const char *name, *refused = NULL;
 	struct attribute *given = NULL;
-	const char *name = NULL;
 	size_t given_count = 0, i;
 	struct arena *scratch = arena_new();
-	char unknown[300];
+	struct entry *entry;
 	int err = -ENOMEM;
 
 	if (!scratch)
@@ -276,26 +347,15 @@ int services_resource(struct services *services, const struct service_facts *fac
 		if (!given[i].key || !given[i].value)
 			goto out;
 	}
-	if (facts->otel_service_name && *facts->otel_service_name)
-		name = facts->otel_service_name;
-	for (i = 0; !name && i < given_count; i++)
-		if (!strcmp(given[i].key, "service.name") && *given[i].value)
-			name = given[i].value;
-	if (!name && facts->tracing_service_name && *facts->tracing_service_name)
-		name = facts->tracing_service_name;
-	if (!name && facts->catalogue)
-		name = services->default_name;
-	if (!name && facts->unit && *facts->unit)
-		name = facts->unit;
-	if (!name) {
-		const char *executable = facts->executable ? base_name(facts->executable) : "";
-
-		(void)snprintf(unknown, sizeof(unknown), "unknown_service%s%s", *executable ? ":" : "", executable);
-		name = unknown;
-	}
-	name = clean(scratch, name);
-	if (name)
-		err = complete(services, scratch, given, given_count, name, NULL, ret);
+	name = name_choose(services, facts, given, given_count, scratch, &refused);
+	err = complete(services, scratch, given, given_count, name, NULL, facts, ret);
+	if (err)
+		goto out;
+	entry = (struct entry *)*ret;
+	if (refused && !entry->told)
+		log_message(LOG_WARN, "service '%s': '%s' (uid %ld) may not use this name by the rules; counted as '%s'", refused,
+			    facts->executable ? facts->executable : "?", facts->has_uid ? (long)facts->uid : -1L, name);
+	entry->told |= refused != NULL;
 out:
 	arena_free(scratch);
 	return err;
@@ -304,13 +364,14 @@ out:
 int services_agent(struct services *services, const char *name, const struct attribute *given, size_t given_count,
 		   const struct resource **ret)
 {
+	static const struct service_facts nothing;
 	struct arena *scratch = arena_new();
 	int err = -ENOMEM;
 
 	if (scratch)
 		name = clean(scratch, name ? name : "probemeter");
 	if (scratch && name)
-		err = complete(services, scratch, given, given_count, name, PROBEMETER_VERSION, ret);
+		err = complete(services, scratch, given, given_count, name, PROBEMETER_VERSION, &nothing, ret);
 	arena_free(scratch);
 	return err;
 }

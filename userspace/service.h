@@ -7,6 +7,7 @@
 
 #include "points.h"
 
+struct rules;
 struct services;
 
 #define SERVICE_MACHINE_ID 32 /* hexadecimal digits */
@@ -19,24 +20,42 @@ struct service_facts {
 	const char *executable; /* path, or at least a name */
 	const char *unit; /* systemd's, without its suffix */
 	bool catalogue; /* carries metrics of the documented catalogue */
+	const char *cgroup; /* text of /proc/PID/cgroup */
+	bool has_uid;
+	uint32_t uid;
+	int pid; /* not 0: the process is a resource of its own */
+	uint64_t start_ticks; /* its start, since boot */
 };
 
 /* @default_name: for processes that name none and carry the catalogue. */
 struct services *services_new(const char *default_name);
+
+/* What goes into every service.instance.id from now on, so that no other host has the same: host_identity() of host.h. */
+void services_host(struct services *services, const char *identity);
+
+/* From now on names are given and allowed by @rules, which outlive @services. */
+void services_rules(struct services *services, const struct rules *rules);
 void services_free(struct services *services);
 
 /**
  * services_resource - the resource that these facts make
- * @ret: interned: equal resources are one pointer; lives as long as @services
+ * @ret: interned: equal resources are one pointer; lives until services_forget()
+ *
+ * A name that the rules do not allow the process is passed over, and one line of the log says so, once per name and
+ * resource.
  *
  * Return: 0 or -ENOMEM.
+ *
  * Every resource has service.name, service.instance.id, host.name, host.id (if the host has a machine id), host.arch,
  * os.type and telemetry.sdk.*; what the process says of itself wins, and whatever else it says goes along.
  *
- * Source: OpenTelemetry resource environment variables; semantic conventions, "Host" and "OS"; design: OTEL_SERVICE_NAME, then service.name in
- * OTEL_RESOURCE_ATTRIBUTES, then TRACING_SERVICE_NAME, then the default.
+ * Source: OpenTelemetry resource environment variables; semantic conventions, "Host" and "OS"; design: OTEL_SERVICE_NAME,
+ * then service.name in OTEL_RESOURCE_ATTRIBUTES, then TRACING_SERVICE_NAME, then the agent's rules, then the default.
  */
 int services_resource(struct services *services, const struct service_facts *facts, const struct resource **ret);
+
+/* Free a resource that nobody refers to any more. The next one of equal attributes is another. */
+void services_forget(struct services *services, const struct resource *resource);
 
 /* The agent's own resource: @name NULL is "probemeter"; @given are further attributes. It has a service.version. */
 int services_agent(struct services *services, const char *name, const struct attribute *given, size_t given_count,

@@ -129,7 +129,7 @@ out:
 
 int trial_run(enum kernel_links links, struct trial *ret)
 {
-	const struct kernel_limits limits = { 1024, 64, 64, 64 };
+	const struct kernel_limits limits = { .cells = 1024, .series = 64, .services = 64, .series_per_metric = 64 };
 	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), err;
 	struct arena *arena = arena_new();
 	struct kernel kernel = { 0 };

@@ -456,6 +456,24 @@ static void options_refuse_wrong_flags(void **state)
 	assert_int_equal(parse(NULL, ARGS("run", "-x"), &options), -EINVAL);
 }
 
+/* A flag for a list adds to it each time; any other one is what it was last. */
+static void options_repeat_where_a_list_is_meant(void **state)
+{
+	struct options options;
+
+	(void)state;
+	assert_int_equal(parse(NULL, ARGS("run", "--service", "a=b", "--interval", "500", "--service=c=d", "--interval=600",
+					  "--exclude", "uid:0"), &options), 0);
+	assert_int_equal(options.services.count, 2);
+	assert_string_equal(options.services.text[0], "a=b");
+	assert_string_equal(options.services.text[1], "c=d");
+	assert_int_equal(options.excludes.count, 1);
+	assert_int_equal(options.includes.count, 0);
+	assert_int_equal(options.interval_ms, 600);
+	options_free(&options);
+	assert_int_equal(parse(NULL, ARGS("run", "--exclude", "uid:0", "--exclude", " "), &options), -EINVAL);
+}
+
 /* Variables that a command does not listen to cost it no warning. */
 static void options_ignore_what_the_command_does_not_use(void **state)
 {
@@ -553,6 +571,7 @@ int main(void)
 		cmocka_unit_test(options_booleans_are_strict),
 		cmocka_unit_test(options_noop_reason_names_the_variable),
 		cmocka_unit_test(options_refuse_wrong_flags),
+		cmocka_unit_test(options_repeat_where_a_list_is_meant),
 		cmocka_unit_test(options_ignore_what_the_command_does_not_use),
 		cmocka_unit_test(options_help_names_every_option),
 		cmocka_unit_test(options_attach_may_be_repeated),

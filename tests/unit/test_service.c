@@ -10,6 +10,7 @@
 
 #include <probemeter/version.h>
 
+#include "rules.h"
 #include "service.h"
 #include "utf8.h"
 
@@ -52,6 +53,10 @@ static const char *attribute_of(const struct resource *resource, const char *key
 	return value;
 }
 
+#define FACTS(own, attributes, tracing, path, systemd, known) \
+	{ .otel_service_name = own, .otel_resource_attributes = attributes, .tracing_service_name = tracing, \
+	  .executable = path, .unit = systemd, .catalogue = known }
+
 /* Each row drops the source that won in the row before. An empty variable is one that is not set. */
 static void name_comes_from_the_first_source_that_has_one(void **state)
 {
@@ -59,22 +64,22 @@ static void name_comes_from_the_first_source_that_has_one(void **state)
 		struct service_facts facts;
 		const char *name;
 	} expected[] = {
-		{ { "own", "service.name=attributes", "tracing", "/srv/api", "unit", true }, "own" },
-		{ { "", "service.name=attributes", "tracing", "/srv/api", "unit", true }, "attributes" },
-		{ { NULL, "service.name=attributes", "tracing", "/srv/api", "unit", true }, "attributes" },
-		{ { NULL, "a=b,service.name=attributes", "tracing", "/srv/api", "unit", false }, "attributes" },
-		{ { NULL, "service.name=,a=b", "tracing", "/srv/api", "unit", true }, "tracing" },
-		{ { NULL, "a=b", "tracing", "/srv/api", "unit", true }, "tracing" },
-		{ { NULL, NULL, "tracing", "/srv/api", "unit", false }, "tracing" },
-		{ { NULL, NULL, "", "/srv/api", "unit", true }, DEFAULT },
-		{ { NULL, NULL, NULL, "/srv/api", "unit", true }, DEFAULT },
-		{ { NULL, NULL, NULL, NULL, NULL, true }, DEFAULT },
-		{ { NULL, NULL, NULL, "/srv/api", "unit", false }, "unit" },
-		{ { NULL, NULL, NULL, "/srv/api", "", false }, "unknown_service:api" },
-		{ { NULL, NULL, NULL, "/srv/api", NULL, false }, "unknown_service:api" },
-		{ { NULL, NULL, NULL, "api", NULL, false }, "unknown_service:api" },
-		{ { NULL, NULL, NULL, NULL, NULL, false }, "unknown_service" },
-		{ { NULL, NULL, NULL, "", NULL, false }, "unknown_service" },
+		{ FACTS("own", "service.name=attributes", "tracing", "/srv/api", "unit", true), "own" },
+		{ FACTS("", "service.name=attributes", "tracing", "/srv/api", "unit", true), "attributes" },
+		{ FACTS(NULL, "service.name=attributes", "tracing", "/srv/api", "unit", true), "attributes" },
+		{ FACTS(NULL, "a=b,service.name=attributes", "tracing", "/srv/api", "unit", false), "attributes" },
+		{ FACTS(NULL, "service.name=,a=b", "tracing", "/srv/api", "unit", true), "tracing" },
+		{ FACTS(NULL, "a=b", "tracing", "/srv/api", "unit", true), "tracing" },
+		{ FACTS(NULL, NULL, "tracing", "/srv/api", "unit", false), "tracing" },
+		{ FACTS(NULL, NULL, "", "/srv/api", "unit", true), DEFAULT },
+		{ FACTS(NULL, NULL, NULL, "/srv/api", "unit", true), DEFAULT },
+		{ FACTS(NULL, NULL, NULL, NULL, NULL, true), DEFAULT },
+		{ FACTS(NULL, NULL, NULL, "/srv/api", "unit", false), "unit" },
+		{ FACTS(NULL, NULL, NULL, "/srv/api", "", false), "unknown_service:api" },
+		{ FACTS(NULL, NULL, NULL, "/srv/api", NULL, false), "unknown_service:api" },
+		{ FACTS(NULL, NULL, NULL, "api", NULL, false), "unknown_service:api" },
+		{ FACTS(NULL, NULL, NULL, NULL, NULL, false), "unknown_service" },
+		{ FACTS(NULL, NULL, NULL, "", NULL, false), "unknown_service" },
 	};
 
 	for (size_t i = 0; i < COUNT(expected); i++) {
@@ -259,6 +264,107 @@ static void instance_id_is_stable_and_told_apart_by_name(void **state)
 	services_free(restarted);
 }
 
+/* Hosts with one machine-id and another identity. */
+static void instance_id_tells_hosts_apart(void **state)
+{
+	const struct service_facts shop = { .otel_service_name = "shop" };
+	const char *here = attribute_of(resource_of(*state, &shop), "service.instance.id"), *there;
+	struct services *other = services_new(DEFAULT);
+
+	services_host(other, "another");
+	there = attribute_of(resource_of(other, &shop), "service.instance.id");
+	assert_memory_not_equal(here, there, 14);
+	assert_memory_not_equal(here + 19, there + 19, 17);
+	services_free(other);
+}
+
+#define CONTAINER "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+/* Two pods of one name; what the environment says of a container wins, as it does for all attributes. */
+static void container_is_part_of_the_resource(void **state)
+{
+	const struct service_facts bare = { .otel_service_name = "shop" };
+	const struct service_facts pod = {
+		.otel_service_name = "shop",
+		.cgroup = "0::/kubepods/pod1234abcd-0000-1111-2222-abcdefabcdef/" CONTAINER "\n",
+	};
+	const struct service_facts own = {
+		.otel_service_name = "shop",
+		.otel_resource_attributes = "container.id=mine",
+		.cgroup = "0::/docker/" CONTAINER "\n",
+	};
+	const struct resource *resource = resource_of(*state, &pod);
+
+	assert_string_equal(attribute_of(resource, "container.id"), CONTAINER);
+	assert_string_equal(attribute_of(resource, "k8s.pod.uid"), "1234abcd-0000-1111-2222-abcdefabcdef");
+	assert_null(attribute_of(resource_of(*state, &bare), "container.id"));
+	assert_string_not_equal(attribute_of(resource, "service.instance.id"),
+				attribute_of(resource_of(*state, &bare), "service.instance.id"));
+	assert_string_equal(attribute_of(resource_of(*state, &own), "container.id"), "mine");
+	assert_null(attribute_of(resource_of(*state, &own), "k8s.pod.uid"));
+}
+
+/* A pid that comes again is another process; an instance id out of the environment would be the same for all children. */
+static void process_by_itself_has_its_pid_and_start(void **state)
+{
+	const struct service_facts facts[] = {
+		{ .otel_service_name = "shop", .pid = 7, .start_ticks = 100, .otel_resource_attributes = "service.instance.id=x" },
+		{ .otel_service_name = "shop", .pid = 8, .start_ticks = 100 },
+		{ .otel_service_name = "shop", .pid = 7, .start_ticks = 200 },
+	};
+
+	for (size_t i = 0; i < COUNT(facts); i++) {
+		const struct resource *resource = resource_of(*state, &facts[i]);
+
+		assert_string_equal(attribute_of(resource, "process.pid"), facts[i].pid == 7 ? "7" : "8");
+		assert_string_not_equal(attribute_of(resource, "service.instance.id"), "x");
+		for (size_t n = 0; n < i; n++)
+			assert_string_not_equal(attribute_of(resource, "service.instance.id"),
+						attribute_of(resource_of(*state, &facts[n]), "service.instance.id"));
+	}
+}
+
+/* Rules give names to those who have none, and take names from those who may not have them, whatever they came from. */
+static void rules_give_and_refuse_names(void **state)
+{
+	static const struct {
+		struct service_facts facts;
+		const char *name;
+	} expected[] = {
+		{ FACTS("orders", NULL, NULL, "/srv/orders", "x", false), "orders" },
+		{ FACTS("orders", NULL, NULL, "/tmp/a", "cron", false), "cron" },
+		{ FACTS("orders", "service.name=mail", NULL, "/tmp/a", "cron", false), "mail" },
+		{ FACTS(NULL, "service.name=orders", "shop", "/tmp/a", NULL, false), "shop" },
+		{ FACTS(NULL, NULL, "orders", "/tmp/a", NULL, true), DEFAULT },
+		{ FACTS("orders", NULL, NULL, "/tmp/a", "orders", false), "unknown_service:a" },
+		{ FACTS("orders", NULL, NULL, "/opt/b", "orders", true), "given" },
+		{ FACTS("orders ", NULL, NULL, "/opt/b", NULL, true), "orders " },
+	};
+	struct rules *rules = rules_new();
+	char error[256];
+
+	assert_int_equal(rules_add(rules, "name orders path:/srv/*", error, sizeof(error)), 0);
+	assert_int_equal(rules_add(rules, "name given path:/srv/*", error, sizeof(error)), 0);
+	assert_int_equal(rules_add(rules, "service path:/opt/* given", error, sizeof(error)), 0);
+	services_rules(*state, rules);
+	for (size_t i = 0; i < COUNT(expected); i++)
+		assert_string_equal(service_name(resource_of(*state, &expected[i].facts)), expected[i].name);
+	rules_free(rules);
+}
+
+/* What is forgotten takes no memory; when it comes back it is new. */
+static void forgotten_resources_give_their_memory_back(void **state)
+{
+	const struct service_facts facts = { .otel_service_name = "shop", .otel_resource_attributes = "a=1,b=2" };
+	size_t before;
+
+	services_forget(*state, resource_of(*state, &facts));
+	before = __sanitizer_get_current_allocated_bytes();
+	for (int i = 0; i < 100; i++)
+		services_forget(*state, resource_of(*state, &facts));
+	assert_true(__sanitizer_get_current_allocated_bytes() <= before);
+}
+
 /* Names come from strangers' environments: what is not UTF-8 must not reach a collector, which would refuse the export. */
 static void names_are_made_valid_utf8(void **state)
 {
@@ -420,6 +526,11 @@ int main(void)
 		TEST(equal_resources_are_one_pointer),
 		TEST(known_resources_take_no_more_memory),
 		TEST(instance_id_is_stable_and_told_apart_by_name),
+		TEST(instance_id_tells_hosts_apart),
+		TEST(container_is_part_of_the_resource),
+		TEST(process_by_itself_has_its_pid_and_start),
+		TEST(rules_give_and_refuse_names),
+		TEST(forgotten_resources_give_their_memory_back),
 		TEST(names_are_made_valid_utf8),
 		TEST(every_attribute_is_valid_utf8),
 		TEST(long_names_are_survived),

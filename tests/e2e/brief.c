@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * brief - fires at once, and ends at once unless told to stay.
+ *
+ *   brief [--title] [--fork N] [--user UID] [--stay] COUNT
+ *
+ * COUNT events of a counter, and a level set to COUNT, in this process and in each of N children. --title first writes
+ * over arguments and environment, as programs do to show a title in ps. --user becomes that user before it fires.
+ * --stay: print "ready" and wait for the end of stdin.
+ */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <probemeter/probemeter.h>
+
+#define PROBEMETER_SCOPE "EndToEnd"
+
+PROBEMETER_COUNTER(brief_total, "brief.total", "{event}", "Events fired")
+PROBEMETER_UPDOWNCOUNTER(brief_level, "brief.level", "{event}", "What was asked for")
+
+extern char **environ;
+
+static void title_set(char **argv)
+{
+	char *end = argv[0], **at;
+
+	for (at = argv; *at; at++)
+		end = *at + strlen(*at);
+	for (at = environ; *at; at++)
+		end = *at + strlen(*at);
+	memset(argv[0], 'T', (size_t)(end - argv[0]));
+}
+
+static void fire(long count)
+{
+	long i;
+
+	for (i = 0; i < count; i++)
+		PROBEMETER_ADD(brief_total, 1);
+	PROBEMETER_SET(brief_level, count);
+}
+
+int main(int argc, char **argv)
+{
+	int title = 0, stay = 0, forks = 0, i;
+	long count = 0, user = -1;
+	char line[16];
+
+	for (i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--title"))
+			title = 1;
+		else if (!strcmp(argv[i], "--stay"))
+			stay = 1;
+		else if (!strcmp(argv[i], "--fork"))
+			forks = atoi(argv[++i]);
+		else if (!strcmp(argv[i], "--user"))
+			user = atol(argv[++i]);
+		else
+			count = atol(argv[i]);
+	}
+	if (title)
+		title_set(argv);
+	if (user >= 0 && setresuid((uid_t)user, (uid_t)user, (uid_t)user))
+		return 2;
+	while (forks && fork())
+		forks--;
+	fire(count);
+	if (stay) {
+		if (write(STDOUT_FILENO, "ready\n", 6) != 6)
+			return 3;
+		while (fgets(line, sizeof(line), stdin))
+			;
+	}
+	while (wait(NULL) > 0)
+		;
+	return 0;
+}
