@@ -119,7 +119,7 @@ struct pm_started {
 
 struct pm_service_key {
 	__u64 environment; /* hash of the naming variables, 0: none */
-	__u64 cgroup;
+	__u64 cgroup; /* a hash of v2's and of the one that says most */
 	__u64 inode;
 	__u64 process; /* a hash of tgid and start, or 0 where a service is all its processes */
 	__u32 device;
@@ -139,6 +139,14 @@ struct pm_task {
 	__u64 exec_id; /* an exec makes it another service */
 	__u32 service;
 	__u32 uid; /* so does another user, where rules ask for it */
+};
+
+/* The file of a mapping. */
+struct pm_file {
+	__u64 address; /* of the inode; 0: not found */
+	__u64 inode;
+	__u64 device; /* the kernel's number */
+	__u64 magic; /* of the file system */
 };
 
 /* Declared bounds as integers that order like the doubles; PM_ORDER() turns one into the other. */

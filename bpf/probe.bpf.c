@@ -91,6 +91,7 @@ struct {
 
 #include "service.bpf.h"
 #include "cell.bpf.h"
+#include "file.bpf.h"
 
 /*
  * Keys are on the stack, and since Linux 6.13 the stack of a program of our type is one per CPU ("private stack", made for

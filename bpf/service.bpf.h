@@ -304,7 +304,7 @@ __noinline int service_settle(__u32 metric)
 		environment_walk(&environment);
 	key.environment = environment.hash;
 	cgroup = cgroup_telling();
-	key.cgroup = hash_add(bpf_get_current_cgroup_id(), BPF_CORE_READ(cgroup, kn, id));
+	key.cgroup = hash_add(hash_add(1, bpf_get_current_cgroup_id()), BPF_CORE_READ(cgroup, kn, id));
 	inode = BPF_CORE_READ(leader, mm, exe_file, f_inode);
 	key.inode = BPF_CORE_READ(inode, i_ino);
 	key.device = BPF_CORE_READ(inode, i_sb, s_dev);
@@ -312,7 +312,7 @@ __noinline int service_settle(__u32 metric)
 	if (by_uid)
 		key.uid = fresh.uid;
 	if (per_process)
-		key.process = hash_add(leader->start_boottime, leader->tgid);
+		key.process = hash_add(hash_add(1, leader->start_boottime), leader->tgid);
 
 	service = bpf_map_lookup_elem(&services, &key);
 	if (!service) {

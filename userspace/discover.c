@@ -361,7 +361,7 @@ int discover_verify(struct discovery *discovery)
 		for (i = 0; i < process->loaded_count; i++) {
 			const struct loaded *loaded = &process->loaded[i];
 
-			if (objects_stands(loaded->object, process->pid, loaded->start, loaded->end))
+			if (objects_stands(&discovery->objects, loaded->object, process->pid, loaded->start, loaded->end))
 				continue;
 			err = hint_add(discovery, process->pid);
 			break;

@@ -9,12 +9,14 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -261,6 +263,9 @@ int kernel_load(const struct kernel_limits *limits, enum kernel_links links, str
 	}
 	if (err)
 		goto fail;
+	/* Not loaded where it cannot be: then a file on overlayfs is taken for what it says. */
+	if (libbpf_probe_bpf_helper(BPF_PROG_TYPE_RAW_TRACEPOINT, BPF_FUNC_find_vma, NULL) != 1)
+		(void)bpf_program__set_autoload(skeleton->progs.file_real, false);
 	err = getrandom(&salt, sizeof(salt), 0) == sizeof(salt) ? 0 : -EIO;
 	if (err)
 		goto fail;
@@ -295,6 +300,44 @@ void kernel_watch(struct kernel *kernel)
 {
 	kernel->skeleton->links.on_exec = bpf_program__attach(kernel->skeleton->progs.on_exec);
 	kernel->skeleton->links.on_fork = bpf_program__attach(kernel->skeleton->progs.on_fork);
+}
+
+/* The file's first page, mapped here, is what file_real looks at. */
+static int file_real(const struct kernel *kernel, int fd, struct pm_file *ret)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts);
+	uint32_t first = 0, tries = 100;
+	uint64_t address;
+	void *page = mmap(NULL, 1, PROT_READ, MAP_PRIVATE, fd, 0);
+	int err = page == MAP_FAILED ? -errno : 0;
+
+	if (err)
+		return err;
+	address = (uintptr_t)page;
+	opts.ctx_in = &address;
+	opts.ctx_size_in = sizeof(address);
+	/* It gives up while another thread changes our mappings. */
+	do {
+		if (bpf_prog_test_run_opts(bpf_program__fd(kernel->skeleton->progs.file_real), &opts) ||
+		    bpf_map_lookup_elem(bpf_map__fd(kernel->skeleton->maps.mapped), &first, ret))
+			err = -errno;
+	} while (!err && !ret->address && --tries);
+	(void)munmap(page, 1);
+	return err ? err : ret->address ? 0 : -EBUSY;
+}
+
+void kernel_file(const struct kernel *kernel, int fd, uint64_t *device, uint64_t *inode)
+{
+	struct statfs system;
+	struct pm_file file;
+
+	if (fstatfs(fd, &system) || system.f_type != OVERLAYFS_SUPER_MAGIC ||
+	    bpf_program__fd(kernel->skeleton->progs.file_real) < 0 || file_real(kernel, fd, &file))
+		return;
+	/* The kernel's device number has 20 bits of minor. */
+	*device = file.device >> 20 << 32 | (file.device & 0xfffff);
+	/* On btrfs inode numbers repeat in every snapshot. While we hold the file its inode stays where it is. */
+	*inode = file.magic == BTRFS_SUPER_MAGIC ? file.address : file.inode;
 }
 
 void kernel_free(struct kernel *kernel)

@@ -67,6 +67,10 @@ int kernel_load(const struct kernel_limits *limits, enum kernel_links links, str
  * write over their environment before they are looked at. */
 void kernel_watch(struct kernel *kernel);
 
+/* Of a file on overlayfs, give the device (major << 32 | minor) and inode of the file below it, on which probes lie; of any
+ * other file, and where the kernel cannot tell (before 5.17), change nothing. */
+void kernel_file(const struct kernel *kernel, int fd, uint64_t *device, uint64_t *inode);
+
 void kernel_free(struct kernel *kernel);
 
 /* One place to probe: file offsets, @semaphore 0 for none. */

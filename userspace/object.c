@@ -295,6 +295,7 @@ static int object_get(struct objects *objects, const struct discover_events *eve
 		      const struct object_id *id, const char *path, uint64_t time_ns, struct object **ret)
 {
 	struct object *found = NULL, *before;
+	struct object_id real;
 	int err;
 
 	HASH_FIND(hh, objects->list, id, sizeof(*id), found);
@@ -306,6 +307,19 @@ static int object_get(struct objects *objects, const struct discover_events *eve
 	err = object_read(objects, handle, id, path, &found);
 	if (err)
 		return err;
+	if (found && events->identify) {
+		events->identify(events->context, found->fd, &found->id);
+		found->below = !id_equal(&found->id, id);
+		HASH_FIND(hh, objects->list, &found->id, sizeof(found->id), before);
+		if (before) {
+			object_free(found);
+			*ret = before;
+			before->below |= !id_equal(&before->id, id);
+			return 0;
+		}
+		real = found->id;
+		id = &real;
+	}
 	before = object_of_inode(objects, id);
 	if (before && found && same_sites(before, found)) {
 		object_free(found);
@@ -523,15 +537,24 @@ void objects_release(struct objects *objects)
 	}
 }
 
-bool objects_stands(const struct object *object, pid_t pid, uint64_t start, uint64_t end)
+bool objects_stands(const struct objects *objects, const struct object *object, pid_t pid, uint64_t start, uint64_t end)
 {
+	const struct file *file;
+	uint64_t device;
 	struct statx st;
 	char path[80];
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", pid, (unsigned long long)start,
 		       (unsigned long long)end);
-	return !statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_INO, &st) && st.stx_ino == object->id.inode &&
-	       ((uint64_t)st.stx_dev_major << 32 | st.stx_dev_minor) == object->id.device;
+	if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_INO, &st))
+		return false;
+	device = (uint64_t)st.stx_dev_major << 32 | st.stx_dev_minor;
+	if (st.stx_ino == object->id.inode && device == object->id.device)
+		return true;
+	for (file = object->below ? objects->file : NULL; file; file = file->hh.next)
+		if (file->object == object && file->id.inode == st.stx_ino && file->id.device == device)
+			return true;
+	return false;
 }
 
 void objects_free(struct objects *objects, const struct discover_events *events)

@@ -31,6 +31,7 @@ struct object {
 	const struct metric **metric; /* by descriptor; NULL where the registry was full */
 	bool catalogue; /* has metrics of the documented catalogue */
 	bool has_levels;
+	bool below; /* @id is that of a file below the one that is mapped */
 	bool mapped; /* some process has it, at the last objects_prune() */
 	uint64_t mapped_ns; /* when it was mapped for the first time, CLOCK_MONOTONIC; 0: some time before we came */
 	struct attachment *attachment; /* attach.c's; NULL: not attached */
@@ -50,6 +51,8 @@ struct mapping {
 struct discover_events {
 	void (*found)(void *context, struct object *object);
 	void (*gone)(void *context, struct object *object);
+	/* May put another device and inode into @id, which two names of one file have in common; may be NULL. */
+	void (*identify)(void *context, int fd, struct object_id *id);
 	void *context;
 };
 
@@ -100,7 +103,7 @@ void objects_release(struct objects *objects);
 void objects_yield(struct objects *objects, const struct discover_events *events, int fd);
 
 /* Is this mapping of @object still there? */
-bool objects_stands(const struct object *object, pid_t pid, uint64_t start, uint64_t end);
+bool objects_stands(const struct objects *objects, const struct object *object, pid_t pid, uint64_t start, uint64_t end);
 
 void objects_free(struct objects *objects, const struct discover_events *events);
 

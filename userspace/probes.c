@@ -155,7 +155,7 @@ static void ignore(void *context, struct object *object)
 
 static int processes_show(pid_t only, json_object *rows)
 {
-	const struct discover_events nothing = { .found = ignore, .gone = ignore };
+	const struct discover_events nothing = { .found = ignore, .gone = ignore, .identify = NULL };
 	struct discovery discovery = { 0 };
 	int err = discover_sweep(&discovery, &nothing);
 	const struct process *process;

@@ -120,6 +120,13 @@ static void object_gone(void *context, struct object *object)
 		    object->path);
 }
 
+static void file_identify(void *context, int fd, struct object_id *id)
+{
+	const struct agent *agent = context;
+
+	kernel_file(&agent->kernel, fd, &id->device, &id->inode);
+}
+
 /* Do what watching is due for. Services that showed up are named while their processes live. */
 static void watch(struct agent *agent, uint64_t now_ns)
 {
@@ -499,7 +506,8 @@ static int start(struct agent *agent)
 		log_message(LOG_ERROR, "run: out of memory at the start");
 		return -ENOMEM;
 	}
-	agent->events = (struct discover_events){ .found = object_found, .gone = object_gone, .context = agent };
+	agent->events = (struct discover_events){ .found = object_found, .gone = object_gone, .identify = file_identify,
+						  .context = agent };
 	agent->watch = watch_new(&agent->discovery, &agent->events, &agent->options->attach);
 	if (!agent->watch) {
 		log_message(LOG_ERROR, "run: out of memory at the start");

@@ -6,7 +6,7 @@
  *
  * COUNT events of a counter, and a level set to COUNT, in this process and in each of N children. --title first writes
  * over arguments and environment, as programs do to show a title in ps. --user becomes that user before it fires.
- * --stay: print "ready" and wait for the end of stdin.
+ * --stay: print "ready" and wait for the end of stdin; a number there is so many more events, and another "ready".
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -70,10 +70,13 @@ int main(int argc, char **argv)
 		forks--;
 	fire(count);
 	if (stay) {
-		if (write(STDOUT_FILENO, "ready\n", 6) != 6)
-			return 3;
-		while (fgets(line, sizeof(line), stdin))
-			;
+		do {
+			if (write(STDOUT_FILENO, "ready\n", 6) != 6)
+				return 3;
+			if (!fgets(line, sizeof(line), stdin))
+				break;
+			fire(atol(line));
+		} while (1);
 	}
 	while (wait(NULL) > 0)
 		;

@@ -11,17 +11,25 @@ from agent import HERE, clean_environment
 from process import ROOT, Failed, wait_until
 
 
-def build(directory, name="brief"):
+def build(directory, name="brief", *flags):
     """Compile brief.c under a name that no other run of a test has."""
     path = pathlib.Path(directory) / f"{name}-{os.getpid()}"
     subprocess.run([os.environ.get("CC", "cc"), "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{ROOT}/include",
-                    str(HERE / "brief.c"), "-o", str(path)], check=True)
+                    *flags, str(HERE / "brief.c"), "-o", str(path)], check=True)
     return path
 
 
 def copy(binary, name):
     """Another file of the same bytes, beside the first."""
     return pathlib.Path(shutil.copy(binary, binary.parent / f"{name}-{os.getpid()}"))
+
+
+def fire(process, count):
+    """@count more events of a process that stays."""
+    process.stdin.write(f"{count}\n".encode())
+    process.stdin.flush()
+    if process.stdout.readline() != b"ready\n":
+        raise Failed(f"pid {process.pid} is gone: {process.poll()}")
 
 
 def run(binary, count, *arguments, prefix=(), **variables):

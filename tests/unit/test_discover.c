@@ -144,7 +144,7 @@ static int set_up(void **state)
 {
 	struct watch *watch = calloc(1, sizeof(*watch));
 
-	watch->events = (struct discover_events){ on_found, on_gone, watch };
+	watch->events = (struct discover_events){ .found = on_found, .gone = on_gone, .context = watch };
 	*state = watch;
 	return stat("/proc/self/exe", &watch->self);
 }
