@@ -262,6 +262,8 @@ static __always_inline int count(struct pt_regs *ctx, __u32 metric, __u64 bucket
 
 	if (!service)
 		return drop(metric, PM_DROP_NO_SERVICE);
+	if (service_excluded(service))
+		return 0;
 	if (cell_hit(hash, where, sum))
 		return 0;
 	return count_slow(ctx, hash, where, sum);

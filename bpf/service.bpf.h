@@ -30,7 +30,16 @@ struct {
 	__type(value, struct pm_started);
 } started SEC(".maps");
 
+/* By service id: 1 for those that rules exclude. What they fire before the agent says so is counted and never shown. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PM_MAX_SERVICES);
+	__type(key, __u32);
+	__type(value, __u8);
+} excluded SEC(".maps");
+
 /* Set before load. */
+const volatile bool choose = false; /* rules exclude somebody */
 const volatile bool per_process = false; /* each process is a service of its own */
 const volatile bool by_uid = false; /* rules ask who it is */
 
@@ -423,6 +432,13 @@ static __always_inline __u32 service_current(__u32 metric)
 	if ((seen & ~SERVICE_MASK) == tag)
 		return seen & SERVICE_MASK;
 	return service_look(leader, entry, tag, metric);
+}
+
+static __always_inline bool service_excluded(__u32 service)
+{
+	__u8 *entry = choose ? bpf_map_lookup_elem(&excluded, &service) : NULL;
+
+	return entry && *entry;
 }
 
 #endif

@@ -65,6 +65,11 @@ void collector_choose(struct collector *collector, const struct rules *rules, bo
 	owners_choose(collector->owners, rules, per_process);
 }
 
+bool collector_counts(struct collector *collector, struct process *process)
+{
+	return owners_of_process(collector->owners, process) != NULL;
+}
+
 void collector_free(struct collector *collector)
 {
 	if (!collector)

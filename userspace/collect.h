@@ -21,6 +21,9 @@ struct collector *collector_new(const struct kernel *kernel, struct metrics *met
 /* As owners_choose() of owner.h. */
 void collector_choose(struct collector *collector, const struct rules *rules, bool per_process);
 
+/* Is this living process counted? */
+bool collector_counts(struct collector *collector, struct process *process);
+
 void collector_free(struct collector *collector);
 
 /* When this metric was first attached: the start of its streams. Call before attaching. */

@@ -277,6 +277,7 @@ int kernel_load(const struct kernel_limits *limits, enum kernel_links links, str
 	skeleton->rodata->pieces_per_service = 2 * limits->series;
 	skeleton->rodata->pieces_in_all = 4 * limits->series;
 	skeleton->rodata->per_process = limits->per_process;
+	skeleton->rodata->choose = limits->choose;
 	skeleton->rodata->by_uid = limits->by_uid;
 	err = probe_bpf__load(skeleton);
 	if (err)

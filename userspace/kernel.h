@@ -28,6 +28,7 @@ struct kernel_limits {
 	uint32_t services;
 	uint32_t series_per_metric; /* per metric and service, the overflow series included */
 	bool per_process; /* each process is a service of its own */
+	bool choose; /* there may be services that are not counted */
 	bool by_uid; /* processes of two users are two services */
 };
 

@@ -27,6 +27,7 @@ struct owners {
 	struct metrics *metrics;
 	bool per_process;
 	const struct resource *resource[PM_MAX_SERVICES]; /* by the kernel's service id */
+	bool told[PM_MAX_SERVICES]; /* the kernel, that it is excluded */
 	size_t settled;
 };
 
@@ -242,6 +243,17 @@ static int service_facts(const struct owners *owners, const struct raw_service *
 	return 0;
 }
 
+/* Spare the kernel the counting. */
+static void exclude(struct owners *owners, uint32_t service)
+{
+	const uint8_t yes = 1;
+
+	if (!owners_excludes(owners, service) || owners->told[service])
+		return;
+	owners->told[service] = !bpf_map_update_elem(bpf_map__fd(owners->kernel->skeleton->maps.excluded), &service, &yes,
+						     BPF_ANY);
+}
+
 int owners_resolve(struct owners *owners, const struct snapshot *snapshot, const struct discovery *discovery)
 {
 	size_t i;
@@ -272,5 +284,7 @@ int owners_resolve(struct owners *owners, const struct snapshot *snapshot, const
 			err = judge(owners, &facts, to);
 		arena_free(arena);
 	}
+	for (i = 0; i < snapshot->service_count && !err && rules_choose(owners->rules); i++)
+		exclude(owners, snapshot->service[i].service.id);
 	return err;
 }

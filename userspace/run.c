@@ -9,6 +9,7 @@
 #include "run.h"
 
 #include <errno.h>
+#include <fnmatch.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -71,28 +72,10 @@ static uint64_t clock_ns(clockid_t clock)
 	return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
 }
 
-/* An object with descriptors: give its metrics numbers and attach. */
-static void object_found(void *context, struct object *object)
+static void object_attach(struct agent *agent, struct object *object)
 {
-	struct agent *agent = context;
-	uint64_t now = clock_ns(CLOCK_REALTIME);
-	size_t i;
-	int err;
+	int err = attach_object(&agent->kernel, agent->trial.way, object);
 
-	object->metric = calloc(object->descriptors.count, sizeof(struct metric *));
-	if (!object->metric)
-		return;
-	for (i = 0; i < object->descriptors.count; i++) {
-		const struct metric *wanted = &object->descriptors.descriptor[i].metric;
-
-		err = metrics_intern(agent->metrics, wanted, &object->metric[i]);
-		if (err)
-			log_message(LOG_WARN, "attach: '%s' in '%s': no room for another metric (at most %d), not counted",
-				    wanted->name, object->path, PM_MAX_METRICS);
-		else
-			collector_metric_starts(agent->collector, object->metric[i], now);
-	}
-	err = attach_object(&agent->kernel, agent->trial.way, object);
 	if (err) {
 		log_message(LOG_WARN, "attach: '%s': %s; its counters and histograms are not counted", object->path,
 			    strerror(-err));
@@ -104,6 +87,45 @@ static void object_found(void *context, struct object *object)
 	agent->binaries++;
 	log_message(LOG_INFO, "attached: '%s': %zu metrics, %zu sites", object->path, object->descriptors.count,
 		    attach_count(object->attachment));
+}
+
+/* By --attach, whoever runs it. */
+static bool is_asked_for(const struct agent *agent, const char *path)
+{
+	const struct texts *asked = &agent->options->attach;
+	size_t i;
+
+	for (i = 0; i < asked->count; i++)
+		if (!fnmatch(asked->text[i], path, FNM_PATHNAME))
+			return true;
+	return false;
+}
+
+/* An object with descriptors: give its metrics numbers and attach. */
+static void object_found(void *context, struct object *object)
+{
+	struct agent *agent = context;
+	uint64_t now = clock_ns(CLOCK_REALTIME);
+	size_t i;
+	int err;
+
+	object->metric = calloc(object->descriptors.count, sizeof(struct metric *));
+	/* An excluded file has no metrics that anybody knows: it is neither attached nor read. */
+	if (!object->metric || !rules_file(agent->rules, object->path))
+		return;
+	for (i = 0; i < object->descriptors.count; i++) {
+		const struct metric *wanted = &object->descriptors.descriptor[i].metric;
+
+		err = metrics_intern(agent->metrics, wanted, &object->metric[i]);
+		if (err)
+			log_message(LOG_WARN, "attach: '%s' in '%s': no room for another metric (at most %d), not counted",
+				    wanted->name, object->path, PM_MAX_METRICS);
+		else
+			collector_metric_starts(agent->collector, object->metric[i], now);
+	}
+	/* Where rules choose, only for a process that is counted, or if the command line says so. */
+	if (!rules_choose(agent->rules) || is_asked_for(agent, object->path))
+		object_attach(agent, object);
 }
 
 static void object_gone(void *context, struct object *object)
@@ -127,12 +149,30 @@ static void file_identify(void *context, int fd, struct object_id *id)
 	kernel_file(&agent->kernel, fd, &id->device, &id->inode);
 }
 
+/* By the rules: a file that none excludes is attached for the first process that is counted. */
+static void admit(struct agent *agent)
+{
+	struct process *process;
+	size_t i;
+
+	for (process = agent->discovery.process; process; process = process->hh.next)
+		for (i = 0; i < process->loaded_count; i++) {
+			struct object *object = process->loaded[i].object;
+
+			if (!object->attachment && object->metric && rules_file(agent->rules, object->path) &&
+			    collector_counts(agent->collector, process))
+				object_attach(agent, object);
+		}
+}
+
 /* Do what watching is due for. Services that showed up are named while their processes live. */
 static void watch(struct agent *agent, uint64_t now_ns)
 {
 	bool settled;
 	int err = watch_run(agent->watch, now_ns, &settled);
 
+	if (settled && !err && rules_choose(agent->rules))
+		admit(agent);
 	if (settled && !err)
 		err = collector_services(agent->collector, &agent->discovery);
 	if (err)
@@ -456,6 +496,7 @@ static int start(struct agent *agent)
 	}
 	files_allow();
 	limits.per_process = agent->options->per_process;
+	limits.choose = rules_choose(agent->rules);
 	limits.by_uid = rules_by_uid(agent->rules);
 	log_message(LOG_INFO, "kernel: maps of at most %.1f MiB: %u cells on %u possible CPUs, %u series, %u services",
 		    (double)kernel_bytes(&limits, kernel_cpus()) / (1 << 20), limits.cells, kernel_cpus(), limits.series,
