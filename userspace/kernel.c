@@ -141,7 +141,9 @@ uint32_t kernel_cpus(void)
 }
 
 #define CELLS_BYTES (64u << 20)
-#define STRINGS(limits) (4ull * ((limits)->series + (limits)->services)) /* pieces of names */
+/* Pieces of names. A service needs about ten; where thousands have come, the last ones' paths may be missing, which only
+ * matters for processes that nobody looked at while they lived. */
+#define STRINGS(limits) (4ull * (limits)->series + 7ull * (limits)->services)
 
 struct kernel_limits kernel_limits_default(void)
 {
@@ -177,9 +179,9 @@ uint64_t kernel_bytes(const struct kernel_limits *limits, uint32_t cpus)
 	bytes += hash_bytes(STRINGS(limits), sizeof(struct pm_string_key), PM_PIECE);
 	bytes += hash_bytes(limits->services, sizeof(struct pm_service_key), sizeof(struct pm_service));
 	bytes += hash_bytes(PM_MAX_METRICS, sizeof(uint32_t), sizeof(struct pm_bounds));
-	/* recent, drops, taken; and a page beside what is in each map. */
-	return bytes + 8ull * (PM_MAX_TASKS + PM_MAX_METRICS * PM_DROP_REASONS) + PM_MAX_SERVICES * sizeof(struct pm_taken) +
-	       13 * 4096;
+	/* recent, drops, taken, excluded; and a page beside what is in each map. */
+	return bytes + 8ull * (PM_MAX_TASKS + PM_MAX_METRICS * PM_DROP_REASONS) +
+	       PM_MAX_SERVICES * (sizeof(struct pm_taken) + 8) + 16 * 4096;
 }
 
 uint64_t kernel_bytes_now(const struct kernel *kernel)

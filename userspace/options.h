@@ -62,7 +62,6 @@ enum option_key {
 	OPTION_INCLUDES,
 	OPTION_EXCLUDES,
 	OPTION_POLICY,
-	OPTION_FORGET,
 	OPTION_ATTACH,
 	OPTION_LINKS,
 	OPTION_MAX_OVERHEAD,
@@ -118,7 +117,6 @@ struct options {
 	struct texts includes, excludes; /* rules: SELECTOR */
 	const char *policy; /* file of rules, or NULL */
 	bool per_process;
-	unsigned forget_s; /* 0: never */
 	struct texts attach; /* paths and glob patterns */
 	unsigned links; /* enum kernel_links */
 	unsigned max_overhead; /* percent of a CPU that one service's probes may cost without a warning */

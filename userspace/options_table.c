@@ -207,12 +207,6 @@ const struct option_row option_rows[OPTION_COUNT] = {
 		.type = OPTION_TYPE_TEXT, FIELD(policy), .commands = BIT(COMMAND_RUN),
 		.help = "file of rules: include, exclude, service, name, one a line",
 	},
-	[OPTION_FORGET] = {
-		.flag = "forget", .argument = "SECONDS", .initial = "3600",
-		.type = OPTION_TYPE_NUMBER, FIELD(forget_s), .maximum = 1000000000, .unit = "seconds",
-		.commands = BIT(COMMAND_RUN),
-		.help = "after a service's last process ended, its series end; 0: never",
-	},
 	[OPTION_LINKS] = {
 		.flag = "links", .argument = "KIND", .initial = "auto",
 		.type = OPTION_TYPE_CHOICE, FIELD(links), .choice = links,

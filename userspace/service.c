@@ -148,12 +148,6 @@ void services_free(struct services *services)
 	free(services);
 }
 
-void services_forget(struct services *services, const struct resource *resource)
-{
-	/* The resource is its entry's first field. */
-	entry_free(services, (struct entry *)resource);
-}
-
 const char *service_name(const struct resource *resource)
 {
 	size_t i;

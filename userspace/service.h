@@ -39,7 +39,7 @@ void services_free(struct services *services);
 
 /**
  * services_resource - the resource that these facts make
- * @ret: interned: equal resources are one pointer; lives until services_forget()
+ * @ret: interned: equal resources are one pointer; lives as long as @services
  *
  * A name that the rules do not allow the process is passed over, and one line of the log says so, once per name and
  * resource.
@@ -53,9 +53,6 @@ void services_free(struct services *services);
  * then service.name in OTEL_RESOURCE_ATTRIBUTES, then TRACING_SERVICE_NAME, then the agent's rules, then the default.
  */
 int services_resource(struct services *services, const struct service_facts *facts, const struct resource **ret);
-
-/* Free a resource that nobody refers to any more. The next one of equal attributes is another. */
-void services_forget(struct services *services, const struct resource *resource);
 
 /* The agent's own resource: @name NULL is "probemeter"; @given are further attributes. It has a service.version. */
 int services_agent(struct services *services, const char *name, const struct attribute *given, size_t given_count,

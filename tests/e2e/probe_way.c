@@ -84,7 +84,7 @@ static int attach_plain(const struct kernel *kernel, const char *path, char *con
 
 int main(int argc, char **argv)
 {
-	const struct kernel_limits limits = { 4096, 256, 64, 64 };
+	const struct kernel_limits limits = { .cells = 4096, .series = 256, .services = 64, .series_per_metric = 64 };
 	struct attachment *attachment = attach_new();
 	uint32_t count = (uint32_t)argc - 2, number;
 	struct kernel kernel = { 0 };

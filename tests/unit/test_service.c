@@ -352,19 +352,6 @@ static void rules_give_and_refuse_names(void **state)
 	rules_free(rules);
 }
 
-/* What is forgotten takes no memory; when it comes back it is new. */
-static void forgotten_resources_give_their_memory_back(void **state)
-{
-	const struct service_facts facts = { .otel_service_name = "shop", .otel_resource_attributes = "a=1,b=2" };
-	size_t before;
-
-	services_forget(*state, resource_of(*state, &facts));
-	before = __sanitizer_get_current_allocated_bytes();
-	for (int i = 0; i < 100; i++)
-		services_forget(*state, resource_of(*state, &facts));
-	assert_true(__sanitizer_get_current_allocated_bytes() <= before);
-}
-
 /* Names come from strangers' environments: what is not UTF-8 must not reach a collector, which would refuse the export. */
 static void names_are_made_valid_utf8(void **state)
 {
@@ -530,7 +517,6 @@ int main(void)
 		TEST(container_is_part_of_the_resource),
 		TEST(process_by_itself_has_its_pid_and_start),
 		TEST(rules_give_and_refuse_names),
-		TEST(forgotten_resources_give_their_memory_back),
 		TEST(names_are_made_valid_utf8),
 		TEST(every_attribute_is_valid_utf8),
 		TEST(long_names_are_survived),
