@@ -7,6 +7,8 @@ import subprocess
 import threading
 import time
 
+BPF_PROG_TYPE_KPROBE = 2
+
 
 class Gone(Exception):
     """A program of the benchmark ended, or did not answer in time."""
@@ -97,26 +99,27 @@ class Bpftrace:
 
 
 def programs_of(pid):
-    """{program id: (run_time_ns, run_cnt)} of the BPF programs that process @pid holds, as the kernel's fdinfo has them."""
+    """{program id: (run_time_ns, run_cnt)} of the uprobe programs that process @pid holds, as the kernel's fdinfo has them.
+    Those that see exec and fork run for whoever starts a thread, the contestant's own among them."""
     found = {}
     for info in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir():
         try:
             text = info.read_text()
         except OSError:
             continue
-        fields = dict(re.findall(r"^(prog_id|run_time_ns|run_cnt):\s*(\d+)$", text, re.MULTILINE))
-        if len(fields) == 3:
+        fields = dict(re.findall(r"^(prog_type|prog_id|run_time_ns|run_cnt):\s*(\d+)$", text, re.MULTILINE))
+        if len(fields) == 4 and int(fields["prog_type"]) == BPF_PROG_TYPE_KPROBE:
             found[int(fields["prog_id"])] = (int(fields["run_time_ns"]), int(fields["run_cnt"]))
     return found
 
 
 def link_type_of(pid):
-    """uprobe_multi or perf_event, from a link that process @pid holds."""
+    """uprobe_multi or perf_event, from a link on probes that process @pid holds."""
     for info in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir():
         try:
             found = re.search(r"^link_type:\s*(\S+)$", info.read_text(), re.MULTILINE)
         except OSError:
             continue
-        if found:
+        if found and found[1] not in ("raw_tracepoint", "tracing", "iter", "2"):
             return "uprobe_multi" if found[1] in ("uprobe_multi", "12") else found[1]
     return "none"
