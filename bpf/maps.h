@@ -126,9 +126,12 @@ struct pm_service_key {
 	__u32 uid; /* the real one, where rules ask for it, else 0 */
 };
 
+#define PM_TGID_OUTSIDE (1u << 31)
+
 struct pm_service {
 	__u32 id; /* from 1 */
-	__u32 tgid; /* of the first process seen, in the initial pid namespace */
+	__u32 tgid; /* of the first process seen, in the agent's pid namespace; where it is not in that, PM_TGID_OUTSIDE | its
+		     * number in the initial one */
 	__u64 start_ns; /* its start, CLOCK_BOOTTIME */
 	__u32 uid; /* its real user */
 	__u32 metric; /* what it fired first */

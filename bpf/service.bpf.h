@@ -42,6 +42,7 @@ struct {
 const volatile bool choose = false; /* rules exclude somebody */
 const volatile bool per_process = false; /* each process is a service of its own */
 const volatile bool by_uid = false; /* rules ask who it is */
+const volatile __u32 pid_namespace = 0; /* the agent's, by inode; 0: the initial one, which has everybody */
 
 /* The same, faster: by tgid modulo the size, one word with the service and a tag of the process's identity. Two processes
  * that share an entry take turns in it and find each other's tag wrong. */
@@ -293,6 +294,29 @@ static __always_inline void variables_store(struct environment *environment, str
 	}
 }
 
+#define PID_NAMESPACES 33 /* MAX_PID_NS_LEVEL, and the initial one */
+
+/* The current process's number as the agent knows it. */
+__noinline __u32 service_tgid(void)
+{
+	struct task_struct *leader = bpf_get_current_task_btf()->group_leader;
+	struct pid *pid = leader->thread_pid;
+	struct pid_namespace *ns;
+	__u32 level, i;
+	void *at;
+
+	if (!pid_namespace)
+		return leader->tgid;
+	level = BPF_CORE_READ(pid, level);
+	for (i = 0; i < PID_NAMESPACES && i <= level; i++) {
+		at = (void *)pid + bpf_core_field_offset(struct pid, numbers) + i * bpf_core_type_size(struct upid);
+		ns = BPF_CORE_READ((struct upid *)at, ns);
+		if (BPF_CORE_READ(ns, ns.inum) == pid_namespace)
+			return BPF_CORE_READ((struct upid *)at, nr);
+	}
+	return PM_TGID_OUTSIDE | leader->tgid;
+}
+
 /* Settle the current task's service; @metric is what it fires. 0: there is no room for another one. */
 __noinline int service_settle(__u32 metric)
 {
@@ -331,7 +355,7 @@ __noinline int service_settle(__u32 metric)
 		/* Two tasks of one new service may both come here: each takes an id, BPF_NOEXIST lets one of them in, and
 		 * the other id stays unused. The names go in before the service, which is the agent's sign to read them. */
 		fresh.id = __sync_fetch_and_add(counter, 1) + 1;
-		fresh.tgid = leader->tgid;
+		fresh.tgid = service_tgid();
 		fresh.start_ns = leader->start_boottime;
 		fresh.metric = metric;
 		if (fresh.id >= PM_MAX_SERVICES)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * host.c - the host's identity.
+ * host.c - the host's identity, and whether its processes are all before us.
  *
  * Consumes files of /etc, /sys and /var/lib; produces one text. It survives restarts and reboots; a changed first
  * network card or main board makes another host. Clones that also share the firmware's uuid and the card's address, as
@@ -131,4 +131,16 @@ int host_identity(const char *root, char ret[HOST_IDENTITY_BYTES])
 		number[0] = '\0';
 	(void)snprintf(ret, HOST_IDENTITY_BYTES, "%s/%s/%s/%s", machine, product, card, number);
 	return err;
+}
+
+/* include/linux/proc_ns.h, the same in all kernels since 3.8. */
+#define INITIAL_PID_NAMESPACE 0xeffffffcu
+
+uint32_t host_pid_namespace(void)
+{
+	struct stat st;
+
+	if (stat("/proc/self/ns/pid", &st) || st.st_ino == INITIAL_PID_NAMESPACE)
+		return 0;
+	return (uint32_t)st.st_ino;
 }

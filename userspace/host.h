@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * host.h - what tells this host from every other one, also from its clones.
+ * host.h - what tells this host from every other one, also from its clones; and whether we see all of it.
  */
 #ifndef PROBEMETER_HOST_H
 #define PROBEMETER_HOST_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /**
  * host_identity - a text that is the same at each start on this host, and another one on another host
@@ -21,5 +22,8 @@
  */
 #define HOST_IDENTITY_BYTES 512
 int host_identity(const char *root, char ret[HOST_IDENTITY_BYTES]);
+
+/* The pid namespace that this process is in, by inode, or 0 for the initial one, in which all processes of a host are. */
+uint32_t host_pid_namespace(void);
 
 #endif

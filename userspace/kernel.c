@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "../bpf/maps.h"
+#include "host.h"
 #include "log.h"
 #include "probe.skel.h"
 
@@ -281,6 +282,7 @@ int kernel_load(const struct kernel_limits *limits, enum kernel_links links, str
 	skeleton->rodata->per_process = limits->per_process;
 	skeleton->rodata->choose = limits->choose;
 	skeleton->rodata->by_uid = limits->by_uid;
+	skeleton->rodata->pid_namespace = host_pid_namespace();
 	err = probe_bpf__load(skeleton);
 	if (err)
 		goto fail;

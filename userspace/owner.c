@@ -222,7 +222,7 @@ static int service_facts(const struct owners *owners, const struct raw_service *
 		.has_uid = true,
 		.uid = raw->service.uid,
 		.catalogue = (executable && executable->catalogue) || (metric && service_scope_is_catalogue(metric->scope)),
-		.pid = owners->per_process ? (int)raw->service.tgid : 0,
+		.pid = owners->per_process ? (int)(raw->service.tgid & ~PM_TGID_OUTSIDE) : 0,
 		.start_ticks = ticks_of(raw->service.start_ns),
 	};
 	const char *cgroup = NULL;

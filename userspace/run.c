@@ -513,6 +513,9 @@ static int start(struct agent *agent)
 	trial_describe(&agent->trial, line, sizeof(line));
 	log_message(LOG_INFO, "kernel: %s; its maps take %.1f MiB now", line,
 		    (double)kernel_bytes_now(&agent->kernel) / (1 << 20));
+	if (host_pid_namespace())
+		log_message(LOG_INFO, "this pid namespace is not the host's: processes outside of it are not seen; what they fire "
+			    "counts under what their exec gave, their levels do not: run in the host's (hostPID: true, --pid=host)");
 	agent->metrics = metrics_new();
 	agent->services = services_new(agent->options->default_service);
 	agent->arena = arena_new();
