@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 #include "log.h"
 #include "options.h"
 #include "privilege.h"
+#include "reach.h"
 #include "trial.h"
 
 static const char *const kind_names[] = {
@@ -44,17 +46,32 @@ static int listeners(pid_t pid, const struct descriptor *d, uint64_t bias)
 	return count;
 }
 
+/* An object as it lies in a process. */
+struct place {
+	pid_t pid; /* 0: only in the file */
+	uint64_t mapped, bias;
+	const struct reach *reach;
+	bool moved; /* none of its code is mapped from the file: the agent does not find it there */
+};
+
 /* A level's state needs no listener: it is read, not trapped. */
-static const char *state(const struct descriptor *d, int count)
+static const char *state(const struct descriptors *descriptors, const struct descriptor *d, const struct place *place,
+			 int count)
 {
+	const char *problem = place->pid ? reach_problem(place->reach, descriptors, d, place->mapped, place->bias) : NULL;
+
+	if (d->levels_address && place->moved)
+		return "level: not read, as none of the code is mapped from the file";
 	if (d->levels_address)
 		return "level: read from the process, no trap";
 	if (count < 0)
 		return "in the file; name a process to see who listens";
+	if (problem)
+		return problem;
 	return count ? "attached" : "not attached: no agent listens";
 }
 
-static json_object *metric_json(const struct descriptor *d, const char *path, pid_t pid, int count)
+static json_object *metric_json(const struct descriptor *d, const char *path, pid_t pid, int count, const char *words)
 {
 	const struct metric *m = &d->metric;
 	json_object *row = json_object_new_object(), *labels = json_object_new_array(), *bounds;
@@ -80,11 +97,11 @@ static json_object *metric_json(const struct descriptor *d, const char *path, pi
 	json_object_object_add(row, "site", json_object_new_int64((int64_t)d->noted));
 	json_object_object_add(row, "semaphore", json_object_new_int64((int64_t)d->semaphore));
 	json_object_object_add(row, "attached", json_object_new_boolean(count > 0));
-	json_object_object_add(row, "state", json_object_new_string(state(d, count)));
+	json_object_object_add(row, "state", json_object_new_string(words));
 	return row;
 }
 
-static void metric_print(const struct descriptor *d, int count)
+static void metric_print(const struct descriptor *d, const char *words)
 {
 	const struct metric *m = &d->metric;
 	char labels[512] = "";
@@ -92,26 +109,27 @@ static void metric_print(const struct descriptor *d, int count)
 
 	for (i = 0; i < m->label_count; i++)
 		(void)snprintf(labels + strlen(labels), sizeof(labels) - strlen(labels), "%s%s", i ? ", " : "", m->label[i]);
-	printf("  %-40s %-20s %-12s {%s}  %s\n", m->name, kind_names[m->kind], m->unit, labels, state(d, count));
+	printf("  %-40s %-20s %-12s {%s}  %s\n", m->name, kind_names[m->kind], m->unit, labels, words);
 }
 
-static void object_show(const struct descriptors *descriptors, const char *path, pid_t pid, uint64_t bias,
+static void object_show(const struct descriptors *descriptors, const char *path, const struct place *place,
 			json_object *rows)
 {
 	size_t i;
 
-	if (!rows && pid)
-		printf("%s (process %d)\n", path, pid);
+	if (!rows && place->pid)
+		printf("%s (process %d)\n", path, place->pid);
 	else if (!rows)
 		printf("%s\n", path);
 	for (i = 0; i < descriptors->count; i++) {
 		const struct descriptor *d = &descriptors->descriptor[i];
-		int count = listeners(pid, d, bias);
+		int count = listeners(place->pid, d, place->bias);
+		const char *words = state(descriptors, d, place, count);
 
 		if (rows)
-			json_object_array_add(rows, metric_json(d, path, pid, count));
+			json_object_array_add(rows, metric_json(d, path, place->pid, count, words));
 		else
-			metric_print(d, count);
+			metric_print(d, words);
 	}
 }
 
@@ -136,7 +154,7 @@ static int file_show(const char *path, json_object *rows)
 		for (i = 0; i < descriptors.problem_count; i++)
 			log_message(LOG_WARN, "'%s': %s; this metric is skipped, build the file again", path,
 				    descriptors.problem[i]);
-		object_show(&descriptors, path, 0, 0, rows);
+		object_show(&descriptors, path, &(struct place){ .pid = 0 }, rows);
 		if (!descriptors.count)
 			log_message(LOG_INFO, "probes: '%s' has no probes: include <probemeter/probemeter.h>, fire a metric, build again",
 				    path);
@@ -153,6 +171,49 @@ static void ignore(void *context, struct object *object)
 	(void)object;
 }
 
+/* Objects of a process that the agent does not find, as their code is elsewhere. Return: how many. */
+static size_t moved_show(pid_t pid, const struct reach *reach, json_object *rows)
+{
+	struct descriptors descriptors;
+	struct place place = { .pid = pid, .reach = reach, .moved = true };
+	char path[PATH_MAX];
+	size_t at = 0, shown = 0;
+	struct arena *arena;
+	int fd;
+
+	while ((at = reach_next(reach, pid, at, &fd, path))) {
+		arena = arena_new();
+		place.mapped = reach->mapping[at - 1].start;
+		if (arena && !descriptors_read(fd, arena, &descriptors) && descriptors.count &&
+		    !reach_bias(&descriptors, place.mapped, &place.bias)) {
+			object_show(&descriptors, path, &place, rows);
+			shown++;
+		}
+		arena_free(arena);
+		(void)close(fd);
+	}
+	return shown;
+}
+
+/* Return: how many objects were shown. */
+static size_t process_show(const struct process *process, json_object *rows)
+{
+	struct reach reach;
+	size_t i;
+
+	if (reach_read(process->pid, &reach))
+		return 0;
+	for (i = 0; i < process->loaded_count; i++) {
+		const struct loaded *loaded = &process->loaded[i];
+		const struct place place = { .pid = process->pid, .mapped = loaded->start, .bias = loaded->bias, .reach = &reach };
+
+		object_show(&loaded->object->descriptors, loaded->object->path, &place, rows);
+	}
+	i += moved_show(process->pid, &reach, rows);
+	reach_free(&reach);
+	return i;
+}
+
 static int processes_show(pid_t only, json_object *rows)
 {
 	const struct discover_events nothing = { .found = ignore, .gone = ignore, .identify = NULL };
@@ -160,15 +221,14 @@ static int processes_show(pid_t only, json_object *rows)
 	int err = discover_sweep(&discovery, &nothing);
 	const struct process *process;
 	uint64_t ticks, stack;
-	size_t shown = 0, j;
+	size_t shown = 0;
 	pid_t parent;
 
-	for (process = discovery.process; !err && process; process = process->hh.next) {
-		if (only && process->pid != only)
-			continue;
-		for (j = 0; j < process->loaded_count; j++, shown++)
-			object_show(&process->loaded[j].object->descriptors, process->loaded[j].object->path, process->pid,
-				    process->loaded[j].bias, rows);
+	for (process = discovery.process; !err && process && !only; process = process->hh.next)
+		shown += process_show(process, rows);
+	if (!err && only) {
+		process = discover_find(&discovery, only);
+		shown = process_show(process ? process : &(struct process){ .pid = only }, rows);
 	}
 	if (err) {
 		log_message(LOG_ERROR, "probes: /proc cannot be read: %s", strerror(-err));
