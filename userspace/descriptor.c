@@ -2,36 +2,40 @@
 /*
  * descriptor.c - from an ELF file to its metrics and probe sites.
  *
- * Consumes an open file, which any user may have written. Produces struct descriptors. Only program headers are used:
- * sections can be stripped. libelf reads headers and byte ranges and checks them against the file's size; every count
- * and length from the file is held against a limit before it is believed.
+ * Consumes an open file, which any user may have written, and may be writing now. Produces struct descriptors. Only
+ * program headers are used: sections can be stripped. Each byte range is copied once, checked against the file's size
+ * before and looked at only in the copy, so that nothing changes underfoot. Every count and length from the file is held
+ * against a limit before it is believed: that is why no ELF library is used, which would allocate and read as many section
+ * and program headers as a sparse file pretends to have.
  *
  * Attaching, and what a metric means, is for others.
  */
 #include "descriptor.h"
 
+#include <elf.h>
 #include <errno.h>
-#include <gelf.h>
-#include <libelf.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "utf8.h"
 
 /* Per file. What was read counts, good or not: places may all point to the same bytes. */
-#define MAX_DESCRIPTORS 4096
-#define MAX_NOTE_BYTES (4u << 20)
-#define MAX_TEXTS_BYTES (4u << 20)
+#define MAX_DESCRIPTORS 512 /* an eighth of PM_MAX_METRICS */
+#define MAX_NOTE_BYTES (1u << 20)
+#define MAX_TEXTS_BYTES (1u << 20)
 #define MAX_TEXT_BYTES 16384 /* of one metric */
 #define MAX_PROBLEMS 16
 #define MAX_PROGRAM_HEADERS 512
 #define STRINGS_BEFORE_LABELS 4
 
 struct reader {
-	Elf *elf;
+	int fd;
 	struct arena *arena;
+	struct arena *scratch; /* of what is read and not kept */
 	struct descriptors result;
 	size_t capacity;
 	uint64_t file_size;
@@ -103,12 +107,43 @@ static uint64_t offset_of(const struct reader *reader, uint64_t address, uint64_
 	return 0;
 }
 
+/* Up to @size bytes from @offset on. Return: how many there are, or -errno. */
+static ssize_t file_read(int fd, uint64_t offset, void *to, size_t size)
+{
+	size_t done = 0;
+	ssize_t n;
+
+	while (done < size) {
+		n = pread(fd, (char *)to + done, size - done, (off_t)(offset + done));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (!n)
+			break;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+/* A copy of @size bytes at @offset; NULL if the file has less there, or cannot be read. The caller has limited @size. */
+static const void *bytes_read(const struct reader *reader, uint64_t offset, uint64_t size)
+{
+	void *bytes;
+
+	if (offset > reader->file_size || size > reader->file_size - offset)
+		return NULL;
+	bytes = arena_alloc(reader->scratch, size, sizeof(uint64_t));
+	if (!bytes || file_read(reader->fd, offset, bytes, size) != (ssize_t)size)
+		return NULL;
+	return bytes;
+}
+
 static const void *bytes_at(const struct reader *reader, uint64_t address, uint64_t size)
 {
 	uint64_t offset = offset_of(reader, address, size);
-	Elf_Data *data = offset ? elf_getdata_rawchunk(reader->elf, (int64_t)offset, size, ELF_T_BYTE) : NULL;
 
-	return data && data->d_size == size ? data->d_buf : NULL;
+	return offset ? bytes_read(reader, offset, size) : NULL;
 }
 
 /* Scope, name, unit, description, labels: each with its NUL. */
@@ -306,11 +341,10 @@ static void descriptor_read(struct reader *reader, const uint8_t *at, uint32_t s
 
 /* All notes of one PT_NOTE segment, 4 bytes a step also where the segment is aligned to 8: mold puts the linker's own
  * property note, which has a whole number of 8 bytes, and ours into one. */
-static void notes_read(struct reader *reader, const GElf_Phdr *segment)
+static void notes_read(struct reader *reader, const Elf64_Phdr *segment)
 {
 	uint64_t size = segment->p_filesz;
 	const uint8_t *bytes, *at, *end;
-	Elf_Data *data;
 
 	if (size > MAX_NOTE_BYTES - reader->note_bytes) {
 		problem(reader, "a note segment of %llu bytes is too large (at most %u in one file), skipped",
@@ -318,12 +352,11 @@ static void notes_read(struct reader *reader, const GElf_Phdr *segment)
 		return;
 	}
 	reader->note_bytes += size;
-	data = elf_getdata_rawchunk(reader->elf, (int64_t)segment->p_offset, size, ELF_T_BYTE);
-	if (!data || data->d_size != size) {
+	bytes = bytes_read(reader, segment->p_offset, size);
+	if (!bytes) {
 		problem(reader, "a note segment lies outside of the file");
 		return;
 	}
-	bytes = data->d_buf;
 	for (at = bytes, end = bytes + size; end - at >= 12;) {
 		uint64_t name_size = read32(at), desc_size = read32(at + 4);
 		uint64_t name_room = (name_size + 3) & ~3ull, desc_room = (desc_size + 3) & ~3ull;
@@ -351,7 +384,7 @@ static void notes_read(struct reader *reader, const GElf_Phdr *segment)
 }
 
 /* A loaded segment, as far as the file holds it. */
-static void segment_add(struct reader *reader, const GElf_Phdr *segment)
+static void segment_add(struct reader *reader, const Elf64_Phdr *segment)
 {
 	struct segment *to = &reader->result.segment[reader->result.segment_count];
 
@@ -369,37 +402,63 @@ static void segment_add(struct reader *reader, const GElf_Phdr *segment)
 	reader->result.segment_count++;
 }
 
-int descriptors_read(int fd, struct arena *arena, struct descriptors *ret)
+static bool header_fits(const Elf64_Ehdr *header)
 {
 	const int native = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB;
-	struct reader reader = { .arena = arena };
-	size_t count = 0, i;
-	GElf_Ehdr header;
-	GElf_Phdr segment;
-	int err = -ENOEXEC;
-	struct stat st;
 
-	if (elf_version(EV_CURRENT) == EV_NONE || fstat(fd, &st))
+	return !memcmp(header->e_ident, ELFMAG, SELFMAG) && header->e_ident[EI_CLASS] == ELFCLASS64 &&
+	       header->e_ident[EI_DATA] == native && header->e_ident[EI_VERSION] == EV_CURRENT &&
+	       (!header->e_phnum || header->e_phentsize == sizeof(Elf64_Phdr));
+}
+
+/* The program headers that the file holds, of at most MAX_PROGRAM_HEADERS. */
+static int segments_read(struct reader *reader, const Elf64_Ehdr *header)
+{
+	size_t count = header->e_phnum < MAX_PROGRAM_HEADERS ? header->e_phnum : MAX_PROGRAM_HEADERS, i;
+	Elf64_Phdr *segment;
+	ssize_t n;
+
+	if (!count || header->e_phoff >= reader->file_size)
+		return 0;
+	segment = arena_array(reader->scratch, count, sizeof(*segment));
+	if (!segment)
+		return -ENOMEM;
+	n = file_read(reader->fd, header->e_phoff, segment, count * sizeof(*segment));
+	if (n < 0)
+		return -EIO;
+	count = (size_t)n / sizeof(*segment);
+	for (i = 0; i < count; i++)
+		if (segment[i].p_type == PT_LOAD)
+			segment_add(reader, &segment[i]);
+	for (i = 0; i < count; i++)
+		if (segment[i].p_type == PT_NOTE)
+			notes_read(reader, &segment[i]);
+	return 0;
+}
+
+int descriptors_read(int fd, struct arena *arena, struct descriptors *ret)
+{
+	struct reader reader = { .fd = fd, .arena = arena };
+	Elf64_Ehdr header;
+	struct stat st;
+	ssize_t n;
+	int err;
+
+	if (fstat(fd, &st))
 		return -EIO;
 	reader.file_size = (uint64_t)st.st_size;
-	reader.elf = elf_begin(fd, ELF_C_READ, NULL);
-	if (!reader.elf)
+	n = file_read(fd, 0, &header, sizeof(header));
+	if (n < 0)
 		return -EIO;
-	if (elf_kind(reader.elf) != ELF_K_ELF || gelf_getclass(reader.elf) != ELFCLASS64 ||
-	    !gelf_getehdr(reader.elf, &header) || header.e_ident[EI_DATA] != native || elf_getphdrnum(reader.elf, &count))
-		goto out;
-	if (count > MAX_PROGRAM_HEADERS)
-		count = MAX_PROGRAM_HEADERS;
-	for (i = 0; i < count; i++)
-		if (gelf_getphdr(reader.elf, (int)i, &segment) && segment.p_type == PT_LOAD)
-			segment_add(&reader, &segment);
-	for (i = 0; i < count; i++)
-		if (gelf_getphdr(reader.elf, (int)i, &segment) && segment.p_type == PT_NOTE)
-			notes_read(&reader, &segment);
-	*ret = reader.result;
-	err = 0;
-out:
-	(void)elf_end(reader.elf);
+	if (n != sizeof(header) || !header_fits(&header))
+		return -ENOEXEC;
+	reader.scratch = arena_new();
+	if (!reader.scratch)
+		return -ENOMEM;
+	err = segments_read(&reader, &header);
+	arena_free(reader.scratch);
+	if (!err)
+		*ret = reader.result;
 	return err;
 }
 

@@ -872,6 +872,63 @@ static void small_files_cannot_take_much_memory(void **state)
 	free(bytes);
 }
 
+/* A sparse file may say that it has more headers of either sort than there is memory. */
+static void pretended_headers_take_no_memory(void **state)
+{
+	enum { HEADERS = 1 << 20 };
+	const Elf64_Shdr first = { .sh_size = HEADERS, .sh_info = HEADERS };
+	struct image *image = *state;
+	size_t before = peak(), at = (image->size + 4095) & ~4095ull;
+
+	assert_int_equal(ftruncate(image->fd, 1ll << 40), 0);
+	put(image, at, &first, sizeof(first));
+	put64(image, offsetof(Elf64_Ehdr, e_shoff), at);
+	put16(image, offsetof(Elf64_Ehdr, e_shnum), 0);
+	assert_int_equal(read_again(image), 0);
+	assert_int_equal(image->result.count, METRICS);
+	put16(image, offsetof(Elf64_Ehdr, e_phnum), PN_XNUM);
+	assert_int_equal(read_again(image), 0);
+	assert_int_equal(image->result.count, METRICS);
+	assert_true(peak() - before < 16u << 20);
+}
+
+/* One file cannot take all the numbers that there are for metrics; what is past its share is said. */
+static void metrics_of_one_file_are_limited(void **state)
+{
+	enum { NOTES = 600 };
+	struct image *image = *state;
+	const struct note *from = note_of(image, "t.counter.total");
+	size_t step = 24 + ((from->size + 3) & ~3u), at;
+	uint8_t *bytes = calloc(NOTES, step);
+
+	/* The same note again and again: its places are relative, so they are put right. */
+	for (size_t i = 0; i < NOTES; i++) {
+		uint8_t *to = bytes + i * step;
+		const uint64_t moved = EXTRA_ADDRESS + i * step + 24 - from->address;
+
+		(void)note_head(to, from->size);
+		memcpy(to + 24, image->bytes + from->at, from->size);
+		for (size_t field = 0; field < from->size;) {
+			const uint16_t tag = *(uint16_t *)(void *)(to + 24 + field), size = *(uint16_t *)(void *)(to + 26 + field);
+			const size_t places = tag == PROBEMETER_TAG_METRIC ? 0 : tag == PROBEMETER_TAG_FAST ? 2 : 1;
+
+			for (size_t n = 0; n < places; n++) {
+				int32_t *place = (int32_t *)(void *)(to + 28 + field + 4 * n);
+
+				*place -= (int32_t)moved;
+			}
+			field += 4 + size;
+		}
+	}
+	at = append(image, bytes, NOTES * step);
+	note_segment_at(image, at, EXTRA_ADDRESS, NOTES * step);
+	assert_int_equal(read_again(image), 0);
+	assert_int_equal(image->result.count, 512);
+	assert_int_equal(image->result.problem_count, 1);
+	assert_non_null(strstr(image->result.problem[0], "more than 512 descriptors"));
+	free(bytes);
+}
+
 /* Five hundred segments over the same bytes are read as far as one large one would be. */
 static void overlapping_segments_are_bounded(void **state)
 {
@@ -1004,6 +1061,8 @@ int main(void)
 		TEST(truncated_files_are_survived),
 		TEST(huge_numbers_are_not_believed),
 		TEST(small_files_cannot_take_much_memory),
+		TEST(pretended_headers_take_no_memory),
+		TEST(metrics_of_one_file_are_limited),
 		TEST(overlapping_segments_are_bounded),
 		TEST(random_damage_is_survived),
 	};
