@@ -2,7 +2,7 @@
 /*
  * collect.c - gather samples from everywhere and fold them.
  *
- * Consumes the kernel's maps (snapshot.c, ledger.c, names.c), the processes' level tables (level.c), what was seen
+ * Consumes the kernel's maps (snapshot.c, ledger.c, names.c), the processes' level tables (level.c, levels.c), what was seen
  * before (seen.c) and the agent's own counters (self.c); produces points. Encoding and sending are for others.
  */
 #include "collect.h"
@@ -14,6 +14,7 @@
 #include "cost.h"
 #include "ledger.h"
 #include "level.h"
+#include "levels.h"
 #include "log.h"
 #include "names.h"
 #include "seen.h"
@@ -25,6 +26,9 @@ struct collector {
 	struct names *names;
 	struct seen *seen;
 	struct costs *costs;
+	struct levels *levels;
+	struct arena *scratch; /* of what is read of one process */
+	bool levels_full; /* and said so */
 	double hit_ns;
 	bool exponential;
 	const struct resource *agent;
@@ -50,10 +54,13 @@ struct collector *collector_new(const struct kernel *kernel, struct metrics *met
 	collector->names = names_new();
 	collector->seen = seen_new();
 	collector->costs = costs_new();
+	collector->levels = levels_new();
+	collector->scratch = arena_new();
 	collector->hit_ns = hit_ns;
 	collector->exponential = exponential;
 	collector->agent = agent;
-	if (!collector->owners || !collector->names || !collector->seen || !collector->costs) {
+	if (!collector->owners || !collector->names || !collector->seen || !collector->costs || !collector->levels ||
+	    !collector->scratch) {
 		collector_free(collector);
 		return NULL;
 	}
@@ -78,6 +85,8 @@ void collector_free(struct collector *collector)
 	names_free(collector->names);
 	seen_free(collector->seen);
 	costs_free(collector->costs);
+	levels_free(collector->levels);
+	arena_free(collector->scratch);
 	snapshot_free(&collector->snapshot);
 	ledger_free(&collector->ledger);
 	free(collector->sample);
@@ -209,13 +218,15 @@ static bool shares_memory(const struct discovery *discovery, const struct proces
 	return parent && parent->loaded_count == process->loaded_count && level_same_memory(parent->pid, process->pid);
 }
 
-static int level_samples(struct collector *collector, const struct process *process, const struct loaded *loaded,
-			 struct arena *arena)
+/* What one process has, among what all have. */
+static int process_levels(struct collector *collector, const struct process *process, const struct loaded *loaded)
 {
 	const struct level *level;
-	struct sample *sample;
-	long count = level_read(process, loaded, arena, &level), i;
+	long count;
+	int err;
 
+	arena_reset(collector->scratch);
+	count = level_read(process, loaded, collector->scratch, &level);
 	/* Gone, or unloaded, since it was looked at: so is its level. */
 	if (count == -ESRCH || count == -EFAULT)
 		return 0;
@@ -224,21 +235,23 @@ static int level_samples(struct collector *collector, const struct process *proc
 			    strerror((int)-count));
 		return count == -ENOMEM ? -ENOMEM : 0;
 	}
-	sample = reserve(collector, (size_t)count);
+	err = levels_add(collector->levels, process->resource, level, (size_t)count, collector->metric_start_unix_ns);
+	if (err == -ENOSPC && !collector->levels_full)
+		log_message(LOG_WARN, "levels: more than %d overflow series on this host; some levels of service '%s' are left out; "
+			    "fewer distinct OTEL_RESOURCE_ATTRIBUTES", LEVELS_SERIES, service_name(process->resource));
+	collector->levels_full |= err == -ENOSPC;
+	return err == -ENOMEM ? err : 0;
+}
+
+static int level_samples(struct collector *collector)
+{
+	size_t count = levels_count(collector->levels);
+	struct sample *sample = reserve(collector, count);
+
 	if (!sample)
 		return -ENOMEM;
-	for (i = 0; i < count; i++) {
-		sample[i] = (struct sample){
-			.resource = process->resource,
-			.metric = level[i].metric,
-			.overflow = level[i].overflow,
-			.start_unix_ns = collector->metric_start_unix_ns[level[i].metric->id],
-			.level = level[i].level,
-			.set_ns = level[i].set_ns,
-		};
-		memcpy(sample[i].value, level[i].value, sizeof(sample[i].value));
-	}
-	collector->count += (size_t)count;
+	levels_samples(collector->levels, sample);
+	collector->count += count;
 	return 0;
 }
 
@@ -265,14 +278,14 @@ static int zero_samples(struct collector *collector, const struct process *proce
 	return 0;
 }
 
-static int process_samples(struct collector *collector, const struct discovery *discovery, struct self *self,
-			   struct arena *arena)
+static int process_samples(struct collector *collector, const struct discovery *discovery, struct self *self)
 {
 	struct process *process;
 	int err = 0;
 	size_t j;
 
 	self->processes = 0;
+	levels_begin(collector->levels);
 	for (process = discovery->process; process && !err; process = process->hh.next) {
 		if (!owners_of_process(collector->owners, process))
 			continue;
@@ -282,10 +295,10 @@ static int process_samples(struct collector *collector, const struct discovery *
 		for (j = 0; j < process->loaded_count && !err; j++) {
 			err = zero_samples(collector, process, process->loaded[j].object);
 			if (!err && process->loaded[j].object->has_levels)
-				err = level_samples(collector, process, &process->loaded[j], arena);
+				err = process_levels(collector, process, &process->loaded[j]);
 		}
 	}
-	return err;
+	return err ? err : level_samples(collector);
 }
 
 int collector_points(struct collector *collector, const struct discovery *discovery, struct self *self,
@@ -312,7 +325,7 @@ int collector_points(struct collector *collector, const struct discovery *discov
 		return err;
 	err = kernel_samples(collector);
 	if (!err)
-		err = process_samples(collector, discovery, self, arena);
+		err = process_samples(collector, discovery, self);
 	if (err)
 		return err;
 	self->services = collector->snapshot.service_count;

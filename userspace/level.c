@@ -51,8 +51,12 @@ static const struct metric *metric_at(const struct object *object, uint64_t sema
 	return NULL;
 }
 
-/* Label values from the table's text; it need not be what it was when the slot was made, nor end. */
-static int labels_read(const char *text, size_t text_size, unsigned offset, const struct metric *metric,
+/*
+ * Label values from the table's text; it need not be what it was when the slot was made, nor end. @left: bytes that slots
+ * may still take. Each has text of its own, so that all of them together have no more than there is; where they lie and
+ * share it, a table would be read as fifty times its size. What finds nothing left goes to the overflow series.
+ */
+static int labels_read(const char *text, size_t text_size, unsigned offset, size_t *left, const struct metric *metric,
 		       struct arena *arena, struct level *ret)
 {
 	uint32_t i;
@@ -64,6 +68,11 @@ static int labels_read(const char *text, size_t text_size, unsigned offset, cons
 		if (room > PROBEMETER_LABEL_BYTES)
 			room = PROBEMETER_LABEL_BYTES;
 		length = strnlen(text + (room ? offset : 0), room);
+		if (length >= *left) {
+			ret->overflow = true;
+			return 0;
+		}
+		*left -= length + 1;
 		clean = arena_alloc(arena, 3 * length + 1, 1);
 		if (!clean)
 			return -ENOMEM;
@@ -94,7 +103,7 @@ long level_read(const struct process *process, const struct loaded *loaded, stru
 	struct iovec local[3], remote[3];
 	struct level *levels;
 	struct header header;
-	size_t count = 0, i;
+	size_t count = 0, left, i;
 	char *text;
 	long err;
 
@@ -127,6 +136,8 @@ long level_read(const struct process *process, const struct loaded *loaded, stru
 	err = copy(process->pid, local, remote, 3);
 	if (err)
 		return err;
+	/* A last value that is cut by the end has no NUL, and beyond the end there are empty ones. */
+	left = header.text_used + 1 + PROBEMETER_LEVEL_SLOTS * PROBEMETER_MAX_LABELS;
 	for (i = 0; i < header.used; i++) {
 		struct level *level = &levels[count];
 
@@ -139,7 +150,7 @@ long level_read(const struct process *process, const struct loaded *loaded, stru
 		level->level = value[i].value;
 		level->set_ns = value[i].set_ns;
 		if (!level->overflow &&
-		    labels_read(text, header.text_used, slot[i].text, level->metric, arena, level))
+		    labels_read(text, header.text_used, slot[i].text, &left, level->metric, arena, level))
 			return -ENOMEM;
 		count++;
 	}

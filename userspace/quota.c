@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * quota.c - counts what each owner has taken, and what is taken in all.
+ *
+ * The same rule as the kernel side's for cells and series: half for one, all for all.
+ */
+#include "quota.h"
+
+#include <stdlib.h>
+#include <uthash.h>
+
+struct share {
+	const void *owner;
+	size_t taken;
+	UT_hash_handle hh;
+};
+
+struct quota {
+	struct share *share;
+	size_t limit, taken;
+};
+
+struct quota *quota_new(size_t limit)
+{
+	struct quota *quota = calloc(1, sizeof(*quota));
+
+	if (quota)
+		quota->limit = limit;
+	return quota;
+}
+
+bool quota_take(struct quota *quota, const void *owner, size_t amount)
+{
+	struct share *share;
+
+	if (amount > quota->limit - quota->taken)
+		return false;
+	HASH_FIND_PTR(quota->share, &owner, share);
+	if (amount > quota->limit / 2 - (share ? share->taken : 0))
+		return false;
+	if (!share) {
+		share = calloc(1, sizeof(*share));
+		if (!share)
+			return false;
+		share->owner = owner;
+		HASH_ADD_PTR(quota->share, owner, share);
+	}
+	share->taken += amount;
+	quota->taken += amount;
+	return true;
+}
+
+void quota_reset(struct quota *quota)
+{
+	struct share *share, *next;
+
+	HASH_ITER(hh, quota->share, share, next) {
+		HASH_DEL(quota->share, share);
+		free(share);
+	}
+	quota->taken = 0;
+}
+
+void quota_free(struct quota *quota)
+{
+	if (!quota)
+		return;
+	quota_reset(quota);
+	free(quota);
+}
