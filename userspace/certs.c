@@ -62,8 +62,8 @@ static int file_look(const struct certs_file *file, struct stat *ret)
 		return -errno;
 	if (fstat(fd, ret))
 		err = -errno;
-	else if (S_ISDIR(ret->st_mode))
-		err = -EISDIR;
+	else if (!S_ISREG(ret->st_mode))
+		err = S_ISDIR(ret->st_mode) ? -EISDIR : -EINVAL; /* curl would wait for who writes to a FIFO */
 	(void)close(fd);
 	return err;
 }

@@ -123,14 +123,28 @@ static void __attribute__((format(printf, 3, 4))) append(char *out, size_t out_s
 	va_end(args);
 }
 
+/* With a backslash before each quote, so that one value is no two pairs. */
+static void quote_escape(const char *text, char *out, size_t out_size)
+{
+	size_t used = 0;
+
+	for (; *text && used + 2 < out_size; text++) {
+		if (*text == '"')
+			out[used++] = '\\';
+		out[used++] = *text;
+	}
+	out[used] = '\0';
+}
+
 static void append_pair(char *out, size_t out_size, const char *key, const char *value)
 {
-	char safe[2][CONSOLE_TEXT / 2];
+	char safe[2][CONSOLE_TEXT / 2], quoted[CONSOLE_TEXT];
 	bool quote = !*value || strpbrk(value, " ,=\"");
 
 	(void)utf8_printable(key, strlen(key), safe[0], sizeof(safe[0]));
 	(void)utf8_printable(value, strlen(value), safe[1], sizeof(safe[1]));
-	append(out, out_size, "%s%s=%s%s%s", *out ? "  " : "", safe[0], quote ? "\"" : "", safe[1], quote ? "\"" : "");
+	quote_escape(safe[1], quoted, sizeof(quoted));
+	append(out, out_size, "%s%s=%s%s%s", *out ? "  " : "", safe[0], quote ? "\"" : "", quoted, quote ? "\"" : "");
 }
 
 static const char *resource_name(const struct resource *resource)

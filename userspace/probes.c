@@ -25,6 +25,9 @@
 #include "privilege.h"
 #include "reach.h"
 #include "trial.h"
+#include "utf8.h"
+
+#define TEXT_BYTES 512 /* of one name, as it is printed */
 
 static const char *const kind_names[] = {
 	[PROBEMETER_KIND_COUNTER] = "counter",
@@ -71,13 +74,54 @@ static const char *state(const struct descriptors *descriptors, const struct des
 	return count ? "attached" : "not attached: no agent listens";
 }
 
+/* Names are their file's, whoever wrote it: no order to a terminal, and no second line. */
+static const char *printable(const char *text, char room[TEXT_BYTES])
+{
+	(void)utf8_printable(text, strlen(text), room, TEXT_BYTES);
+	return room;
+}
+
+/* A path is any bytes. NULL, if memory is short, is JSON's null. */
+static json_object *path_json(const char *path)
+{
+	size_t length = strlen(path);
+	char *clean = malloc(3 * length + 1);
+	json_object *text = NULL;
+
+	if (clean) {
+		(void)utf8_clean(path, length, clean, 3 * length + 1);
+		text = json_object_new_string(clean);
+	}
+	free(clean);
+	return text;
+}
+
+/* json-c escapes what JSON wants escaped; a terminal takes orders in other characters, too. */
+static void json_print(json_object *rows)
+{
+	const char *text = json_object_to_json_string_ext(rows, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
+	const char *end = text + strlen(text);
+	char room[16];
+	size_t taken;
+	uint32_t code;
+
+	for (; text < end; text += taken) {
+		taken = utf8_next(text, (size_t)(end - text), &code);
+		if (code >= 0x7f && utf8_printable(text, taken, room, sizeof(room)) && *room == '\\')
+			printf("\\u%04x", code);
+		else
+			(void)fwrite(text, 1, taken, stdout);
+	}
+	putchar('\n');
+}
+
 static json_object *metric_json(const struct descriptor *d, const char *path, pid_t pid, int count, const char *words)
 {
 	const struct metric *m = &d->metric;
 	json_object *row = json_object_new_object(), *labels = json_object_new_array(), *bounds;
 	uint32_t i;
 
-	json_object_object_add(row, "file", json_object_new_string(path));
+	json_object_object_add(row, "file", path_json(path));
 	if (pid)
 		json_object_object_add(row, "pid", json_object_new_int(pid));
 	json_object_object_add(row, "scope", json_object_new_string(m->scope));
@@ -104,23 +148,26 @@ static json_object *metric_json(const struct descriptor *d, const char *path, pi
 static void metric_print(const struct descriptor *d, const char *words)
 {
 	const struct metric *m = &d->metric;
-	char labels[512] = "";
+	char labels[(PROBEMETER_MAX_LABELS + 1) * TEXT_BYTES] = "", name[TEXT_BYTES], unit[TEXT_BYTES], label[TEXT_BYTES];
 	uint32_t i;
 
 	for (i = 0; i < m->label_count; i++)
-		(void)snprintf(labels + strlen(labels), sizeof(labels) - strlen(labels), "%s%s", i ? ", " : "", m->label[i]);
-	printf("  %-40s %-20s %-12s {%s}  %s\n", m->name, kind_names[m->kind], m->unit, labels, words);
+		(void)snprintf(labels + strlen(labels), sizeof(labels) - strlen(labels), "%s%s", i ? ", " : "",
+			       printable(m->label[i], label));
+	printf("  %-40s %-20s %-12s {%s}  %s\n", printable(m->name, name), kind_names[m->kind], printable(m->unit, unit),
+	       labels, words);
 }
 
 static void object_show(const struct descriptors *descriptors, const char *path, const struct place *place,
 			json_object *rows)
 {
+	char shown[TEXT_BYTES];
 	size_t i;
 
 	if (!rows && place->pid)
-		printf("%s (process %d)\n", path, place->pid);
+		printf("%s (process %d)\n", printable(path, shown), place->pid);
 	else if (!rows)
-		printf("%s\n", path);
+		printf("%s\n", printable(path, shown));
 	for (i = 0; i < descriptors->count; i++) {
 		const struct descriptor *d = &descriptors->descriptor[i];
 		int count = listeners(place->pid, d, place->bias);
@@ -262,7 +309,7 @@ int probes(const struct options *options)
 	int err = operand && !is_pid ? file_show(operand, rows) : processes_show(operand ? atoi(operand) : 0, rows);
 
 	if (rows && !err)
-		puts(json_object_to_json_string_ext(rows, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
+		json_print(rows);
 	if (!rows && !err)
 		way_show(options);
 	json_object_put(rows);

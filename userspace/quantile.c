@@ -57,6 +57,14 @@ static struct bucket bucket_at(const struct point *point, uint32_t index)
 	return (struct bucket){ power(scale, at), power(scale, at + 1), side->count[index] };
 }
 
+/* Inside of a bucket as wide as doubles go, without leaving their range. */
+static double between(double low, double high, double part)
+{
+	double width = high - low;
+
+	return isinf(width) ? low * (1 - part) + high * part : low + width * part;
+}
+
 bool quantile_estimate(const struct point *point, double q, double *ret, bool *ret_above)
 {
 	double rank = q * (double)point->count, below = 0;
@@ -70,8 +78,7 @@ bool quantile_estimate(const struct point *point, double q, double *ret, bool *r
 			continue;
 		}
 		*ret_above = isinf(bucket.high);
-		*ret = *ret_above ? bucket.low :
-				    bucket.low + (bucket.high - bucket.low) * (rank - below) / (double)bucket.count;
+		*ret = *ret_above ? bucket.low : between(bucket.low, bucket.high, (rank - below) / (double)bucket.count);
 		return true;
 	}
 	return false;

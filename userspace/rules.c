@@ -9,14 +9,19 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "arena.h"
 #include "service.h"
 #include "utf8.h"
+
+#define MAX_FILE_BYTES (1 << 20)
 
 struct rule {
 	struct rule *next;
@@ -219,17 +224,35 @@ int rules_add_argument(struct rules *rules, enum rule_verb verb, const char *arg
 	return err;
 }
 
+/* A regular file of bounded size: a FIFO would be waited for, and a device may have no end. */
+static int file_open(const char *path, FILE **ret)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), err = 0;
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
+		err = -EINVAL;
+	else if (st.st_size > MAX_FILE_BYTES)
+		err = -EFBIG;
+	else if (!(*ret = fdopen(fd, "r")))
+		err = -errno;
+	if (err)
+		(void)close(fd);
+	return err;
+}
+
 int rules_add_file(struct rules *rules, const char *path, char *error, size_t error_size)
 {
-	FILE *file = fopen(path, "re");
 	char *line = NULL, why[400];
+	FILE *file = NULL;
 	unsigned number = 0;
 	size_t room = 0;
-	int err = 0;
+	int err = file_open(path, &file);
 
-	if (!file) {
-		err = -errno;
-		(void)snprintf(error, error_size, "'%.200s': %s", path, strerror(-err));
+	if (err) {
+		(void)snprintf(error, error_size, "'%.200s': %s", path, err == -EINVAL ? "not a regular file" : strerror(-err));
 		return err;
 	}
 	while (!err && getline(&line, &room, file) >= 0) {

@@ -2,6 +2,7 @@
 /* test_console.c - the table that people see. */
 #include "unit.h"
 
+#include <float.h>
 #include <math.h>
 #include <time.h>
 
@@ -201,6 +202,23 @@ static void console_limits_rows(void **state)
 	done(console, out);
 }
 
+/* A label value that looks like the end of one pair and the beginning of another. */
+static void console_quotes_what_looks_like_pairs(void **state)
+{
+	static const struct metric logins = { .kind = PROBEMETER_KIND_COUNTER, .scope = "s", .name = "logins", .unit = "",
+					      .description = "", .label_count = 1, .label = { "user" } };
+	struct point point = { .resource = &shop, .metric = &logins, .value = { "eve\"  role=\"admin" }, .type = POINT_SUM,
+			       .monotonic = true, .temporality = TEMPORALITY_CUMULATIVE, .start_unix_ns = START };
+	const struct points points = { .time_unix_ns = START + S, .point = &point, .count = 1 };
+	struct console *console = NULL;
+	FILE *out = NULL;
+
+	(void)state;
+	print(&console, &out, &points);
+	assert_non_null(strstr(text, "    user=\"eve\\\"  role=\\\"admin\" "));
+	done(console, out);
+}
+
 /* Quantiles of both kinds of histogram, negative values included, lie inside the right bucket. */
 static void quantile_estimate_interpolates(void **state)
 {
@@ -211,11 +229,17 @@ static void quantile_estimate_interpolates(void **state)
 	const struct point exponential = { .type = POINT_EXPONENTIAL, .count = 25, .scale = 0, .zero_count = 5,
 					   .positive = { .offset = 1, .bucket_count = 2, .count = two },
 					   .negative = { .offset = 3, .bucket_count = 1, .count = one } };
+	/* As wide as doubles go, and with many values in it. */
+	static const double wide[] = { -DBL_MAX, DBL_MAX };
+	static uint64_t huge[] = { 0, UINT64_C(1) << 52, 0 };
+	const struct point widest = { .type = POINT_HISTOGRAM, .count = UINT64_C(1) << 52, .bound = wide, .bound_count = 2,
+				      .bucket = huge };
 	const struct {
 		const struct point *point;
 		double q, want;
 		bool above;
 	} rows[] = {
+		{ &widest, 0.5, 0, false },
 		{ &explicit_one, 0.25, 1.5, false }, { &explicit_one, 0.5, 2, false },
 		{ &explicit_one, 0.9, 4, false },    { &explicit_one, 0.95, 4, true },
 		{ &no_bounds, 0.5, 0, true },
@@ -243,6 +267,7 @@ int main(void)
 		cmocka_unit_test(console_rates_are_between_prints),
 		cmocka_unit_test(console_fits_hostile_text),
 		cmocka_unit_test(console_limits_rows),
+		cmocka_unit_test(console_quotes_what_looks_like_pairs),
 		cmocka_unit_test(quantile_estimate_interpolates),
 	};
 

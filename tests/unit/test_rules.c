@@ -5,6 +5,7 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "rules.h"
@@ -177,6 +178,12 @@ static void files_name_the_line_that_is_wrong(void **state)
 	(void)unlink(path);
 	assert_int_equal(rules_add_file(rules, path, error, sizeof(error)), -ENOENT);
 	assert_non_null(strstr(error, path));
+	/* Nobody writes to it, ever. */
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(rules_add_file(rules, path, error, sizeof(error)), -EINVAL);
+	assert_non_null(strstr(error, "not a regular file"));
+	(void)unlink(path);
+	assert_int_equal(rules_add_file(rules, "/dev/zero", error, sizeof(error)), -EINVAL);
 	rules_free(rules);
 }
 
