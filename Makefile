@@ -5,6 +5,7 @@
 #   make run        the sample service under load, watched by the agent: the main job in one command
 #   make test       install what is missing, build, run all tests (as root)
 #   make test-unit  the tests that need neither root nor network
+#   make fuzz TARGET=elf SECONDS=60  look for inputs that break a promise; tests/fuzz has the targets
 #   make test-kernels  boots other kernels and lets the agent count there
 #   make soak       an hour of exports and more, at a collector that fails at random
 #   make readme     README's tables of options and metrics, from the program's own
@@ -22,11 +23,11 @@ say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all deps run test test-unit test-headers test-e2e test-kernels soak readme bench clean
+.PHONY: all deps run test test-unit fuzz fuzzers test-headers test-e2e test-kernels soak readme bench clean
 all: $(B)/probemeter $(B)/document services tests $(B)/e2e/probe_way
 
 WARN := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
-PACKAGES := libbpf libelf zlib libprotobuf-c libcurl libcap-ng json-c
+PACKAGES := libbpf zlib libprotobuf-c libcurl libcap-ng json-c
 # Looked up when something is compiled, not by `make deps`, which may have to install pkg-config itself.
 pkg_cflags = $(shell pkg-config --cflags $(PACKAGES))
 pkg_libs = $(shell pkg-config --libs $(PACKAGES))
@@ -162,6 +163,39 @@ $(B)/e2e/%: tests/e2e/%.c $(filter-out $(B)/userspace/main.o,$(AGENT_OBJECTS)) $
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(AGENT_FLAGS) -MF $@.d $(pkg_cflags) $(filter %.c %.o,$^) $(pkg_libs) -lm -lpthread -o $@
 
+# --- fuzz targets: libFuzzer, which is clang's, with the same checks
+
+# Nothing is inlined, so that what a run entered has a name.
+FUZZ_FLAGS := -O1 -g -fno-inline -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+FUZZ_AGENT_FLAGS = -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -Iinclude -Iuserspace -I$(B)/userspace -MMD -MP $(pkg_cflags)
+FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(sort $(wildcard tests/fuzz/*.c)))
+FUZZ_OBJECTS := $(patsubst userspace/%.c,$(B)/fuzz/agent/%.o,$(filter-out userspace/main.c,$(AGENT_SOURCES))) $(B)/fuzz/agent/otlp.pb-c.o
+
+$(B)/fuzz/agent/%.o: userspace/%.c Makefile | $(GENERATED)
+	$(call say,FUZZ,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link $(FUZZ_AGENT_FLAGS) -c $< -o $@
+
+$(B)/fuzz/agent/otlp.pb-c.o: $(B)/userspace/otlp.pb-c.c
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(FUZZ_FLAGS) -I$(B)/userspace -c $< -o $@
+
+$(B)/fuzz/agent.a: $(FUZZ_OBJECTS)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(B)/fuzz/%: tests/fuzz/%.c $(B)/fuzz/agent.a Makefile
+	$(call say,FUZZ,$@)
+	$(Q)$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer $(FUZZ_AGENT_FLAGS) -MF $@.d $< $(B)/fuzz/agent.a $(pkg_libs) -lm -lpthread -o $@
+
+fuzzers: $(FUZZERS)
+
+TARGET ?= elf
+SECONDS ?= 60
+
+fuzz: $(B)/fuzz/$(TARGET)
+	$(Q)/usr/bin/python3 -B tests/fuzz/run.py --keep $(TARGET) $(SECONDS)
+
 # --- running them: each prints what it checks; scripts/test.sh adds up and stops at nothing
 
 test-unit: $(UNIT_TESTS)
@@ -174,9 +208,9 @@ test-e2e: all
 	$(Q)scripts/test.sh e2e
 
 test: deps
-	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory all fuzzers
 	$(Q)scripts/tools.sh
-	$(Q)scripts/test.sh unit headers service e2e kernels
+	$(Q)scripts/test.sh unit headers fuzz service e2e kernels
 
 deps:
 	$(Q)scripts/deps.sh
@@ -214,4 +248,4 @@ test-kernels: all
 clean:
 	$(Q)rm -rf $(B)
 
--include $(wildcard $(B)/*.d $(B)/bpf/*.d $(B)/userspace/*.d $(B)/unit/*.d $(B)/e2e/*.d $(B)/bench/*.d $(B)/soak/*.d)
+-include $(wildcard $(B)/*.d $(B)/bpf/*.d $(B)/userspace/*.d $(B)/unit/*.d $(B)/e2e/*.d $(B)/bench/*.d $(B)/soak/*.d $(B)/fuzz/*.d $(B)/fuzz/agent/*.d)

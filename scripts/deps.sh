@@ -29,7 +29,7 @@ build   | mold                  | header matrix: mold
 build   | bpftool               | writes the BPF skeleton; shows loaded programs in tests
 build   | libbpf-dev            | loads and attaches the BPF programs
 build   | linux-libc-dev        | linux/bpf.h and linux/perf_event.h
-build   | libelf-dev            | reads notes and descriptors from binaries
+build   | libelf-dev            | libbpf links against it
 build   | zlib1g-dev            | gzip on the wire; libbpf links against it
 build   | libprotobuf-c-dev     | OTLP encoding
 build   | protobuf-c-compiler   | protoc-c, makes C from the .proto subset
@@ -64,6 +64,7 @@ test    | qemu-system-x86       | boots other kernels
 test    | busybox-static        | what runs in them, beside our own
 test    | cpio                  | packs it
 test    | valgrind              | memory checks of the agent
+test    | libclang-rt-dev       | sanitizers and libFuzzer of clang, for tests/fuzz
 bench   | systemtap-sdt-dev     | sys/sdt.h: the classic probe
 bench   | bpftrace              | counts on that probe
 bench   | prometheus-cpp-dev    | the usual client library

@@ -3,7 +3,7 @@
 #
 # test.sh - run groups of tests and add up what they say
 #
-#   scripts/test.sh GROUP...      unit headers service e2e kernels
+#   scripts/test.sh GROUP...      unit headers fuzz service e2e kernels
 #
 # A test is a program that prints what it checks, closes with "N passed, N failed[, N skipped]" (cmocka programs close
 # in cmocka's own words) and exits 0 or 1. Every test runs, whatever the ones before it did. The last line adds up.
@@ -18,10 +18,11 @@ tests_of() {
     case $1 in
     unit) ls build/unit/test_* | grep -v '\.d$' ;;
     headers) echo tests/headers/run.sh ;;
+    fuzz) ls tests/fuzz/*.c ;;
     service) echo tests/services/test_scriptd.py ;;
     e2e) ls tests/e2e/test_*.py ;;
     kernels) echo tests/kernels/run.py ;;
-    *) echo "test.sh: no group '$1': unit headers service e2e kernels" >&2; return 1 ;;
+    *) echo "test.sh: no group '$1': unit headers fuzz service e2e kernels" >&2; return 1 ;;
     esac
 }
 
@@ -33,6 +34,7 @@ sum_of() {
 start_one() {
     case $1 in
     *.py) /usr/bin/python3 "$1" ;;
+    tests/fuzz/*.c) /usr/bin/python3 -B tests/fuzz/run.py "$(basename "$1" .c)" 60 ;;
     *) "./$1" ;;
     esac </dev/null 2>&1
 }
@@ -66,9 +68,18 @@ trap 'rm -rf "$work"' EXIT
 
 for group in "$@"; do
     list=$(tests_of "$group") || exit 2
-    # Unit tests share nothing and partly wait: all at once. The others have the machine to themselves.
-    if [ "$group" = unit ]; then
+    # Unit tests share nothing and partly wait: all at once. Fuzz targets two at a time. The others have the machine to
+    # themselves.
+    case $group in
+    unit) at_once=1000 ;;
+    fuzz) at_once=2 ;;
+    *) at_once=1 ;;
+    esac
+    if [ $at_once != 1 ]; then
         for test in $list; do
+            while [ "$(jobs -r | wc -l)" -ge $at_once ]; do
+                wait -n
+            done
             { start_one "$test" >"$work/${test##*/}"; echo $? >"$work/${test##*/}.status"; } &
         done
         wait
@@ -77,7 +88,7 @@ for group in "$@"; do
         echo "--- $test"
         begun=$SECONDS
         output=$work/${test##*/}
-        if [ "$group" = unit ]; then
+        if [ $at_once != 1 ]; then
             cat "$output"
             status=$(cat "$output.status")
         else
