@@ -9,6 +9,7 @@
 #include "metric.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
@@ -20,6 +21,7 @@ struct entry {
 	struct metric metric;
 	UT_hash_handle hh;
 	size_t key_size;
+	bool compared; /* with those that were there before */
 	char key[]; /* everything that decides identity, one after the other */
 };
 
@@ -123,6 +125,38 @@ int metrics_intern(struct metrics *metrics, const struct metric *wanted, const s
 	HASH_ADD(hh, metrics->by_content, key, size, fresh);
 	*ret = &fresh->metric;
 	return 0;
+}
+
+static bool same_labels(const struct metric *a, const struct metric *b)
+{
+	uint32_t i;
+
+	for (i = 0; i < a->label_count && i < b->label_count; i++)
+		if (strcmp(a->label[i], b->label[i]))
+			return false;
+	return a->label_count == b->label_count;
+}
+
+static const char *difference(const struct metric *a, const struct metric *b)
+{
+	if (a->kind != b->kind)
+		return "kind";
+	if (strcmp(a->unit, b->unit))
+		return "unit";
+	return same_labels(a, b) ? NULL : "labels";
+}
+
+const char *metrics_conflict(struct metrics *metrics, const struct metric *metric)
+{
+	struct entry *entry = metrics->by_id[metric->id];
+	const char *found = NULL;
+	uint32_t i;
+
+	for (i = 0; i < metric->id && !entry->compared && !found; i++)
+		if (!strcmp(metrics->by_id[i]->metric.name, metric->name))
+			found = difference(&metrics->by_id[i]->metric, metric);
+	entry->compared = true;
+	return found;
 }
 
 const struct metric *metrics_get(const struct metrics *metrics, uint32_t id)

@@ -21,6 +21,17 @@ void metrics_free(struct metrics *metrics);
  */
 int metrics_intern(struct metrics *metrics, const struct metric *wanted, const struct metric **ret);
 
+/**
+ * metrics_conflict - is there another metric of this name that means something else?
+ * @metric: interned
+ *
+ * Told once per metric. Descriptions may differ. What two services have under one name stays apart, as each has a
+ * resource of its own; but whoever looks at both should know.
+ *
+ * Return: what differs first: "kind", "unit" or "labels"; or NULL. Static.
+ */
+const char *metrics_conflict(struct metrics *metrics, const struct metric *metric);
+
 /* By id, NULL if there is none. */
 const struct metric *metrics_get(const struct metrics *metrics, uint32_t id);
 

@@ -115,6 +115,7 @@ static void object_found(void *context, struct object *object)
 		return;
 	for (i = 0; i < object->descriptors.count; i++) {
 		const struct metric *wanted = &object->descriptors.descriptor[i].metric;
+		const char *other;
 
 		err = metrics_intern(agent->metrics, wanted, &object->metric[i]);
 		if (err)
@@ -122,6 +123,10 @@ static void object_found(void *context, struct object *object)
 				    wanted->name, object->path, PM_MAX_METRICS);
 		else
 			collector_metric_starts(agent->collector, object->metric[i], now);
+		other = err ? NULL : metrics_conflict(agent->metrics, object->metric[i]);
+		if (other)
+			log_message(LOG_WARN, "metric '%s' in '%s': another metric of this name has another %s; they stay apart by "
+				    "service, and one should be renamed", wanted->name, object->path, other);
 	}
 	/* Where rules choose, only for a process that is counted, or if the command line says so. */
 	if (!rules_choose(agent->rules) || is_asked_for(agent, object->path))

@@ -132,6 +132,38 @@ static void bounds_cannot_pass_for_text(void **state)
 	assert_int_equal(second->bound_count, 0);
 }
 
+/* One name that means different things is told, once for each of them; another description is no other meaning. */
+static void conflicts_of_one_name_are_told_once(void **state)
+{
+	struct metric kind = base, unit = base, labels = base, same = base, other = base;
+	const struct metric *first = intern(*state, &base), *second;
+	const struct {
+		struct metric *metric;
+		const char *what;
+	} rows[] = { { &kind, "kind" }, { &unit, "unit" }, { &labels, "labels" }, { &same, NULL }, { &other, NULL } };
+
+	kind.kind = PROBEMETER_KIND_COUNTER;
+	unit.unit = "ms";
+	labels.label_count = 1;
+	labels.scope = "another";
+	same.description = "The same in other words";
+	other.name = "another";
+	other.unit = "ms";
+	assert_null(metrics_conflict(*state, first));
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		const char *what;
+
+		/* Only the first of that name beside it. */
+		metrics_free(*state);
+		*state = metrics_new();
+		assert_null(metrics_conflict(*state, intern(*state, &base)));
+		second = intern(*state, rows[i].metric);
+		what = metrics_conflict(*state, second);
+		assert_true(!what == !rows[i].what && (!what || !strcmp(what, rows[i].what)));
+		assert_null(metrics_conflict(*state, second));
+	}
+}
+
 /* Ids are dense, and past the last one there is room for what is known already. */
 static void registry_has_an_end(void **state)
 {
@@ -169,6 +201,7 @@ int main(void)
 		TEST(equal_metrics_are_one_pointer),
 		TEST(any_difference_makes_another_metric),
 		TEST(bounds_cannot_pass_for_text),
+		TEST(conflicts_of_one_name_are_told_once),
 		TEST(registry_has_an_end),
 		TEST(unknown_ids_have_no_metric),
 	};
