@@ -32,7 +32,9 @@ PACKAGES := libbpf zlib libprotobuf-c libcurl libcap-ng json-c
 pkg_cflags = $(shell pkg-config --cflags $(PACKAGES))
 pkg_libs = $(shell pkg-config --libs $(PACKAGES))
 CFLAGS ?= -O2 -g
-AGENT_FLAGS = -std=gnu11 -D_GNU_SOURCE $(WARN) -Wno-overlength-strings -Iinclude -Iuserspace -I$(B)/userspace -MMD -MP
+# A build that differs in what the maps look like, for tests of upgrades: make B=build/other SCHEMA_FLAGS='-DPM_SCHEMA=2 ...'
+SCHEMA_FLAGS ?=
+AGENT_FLAGS = -std=gnu11 -D_GNU_SOURCE $(SCHEMA_FLAGS) $(WARN) -Wno-overlength-strings -Iinclude -Iuserspace -I$(B)/userspace -MMD -MP
 
 # --- the agent: BPF object, its skeleton, generated protobuf code, C
 
@@ -45,7 +47,7 @@ $(B)/bpf/%.bpf.o: bpf/%.bpf.c Makefile
 	$(call say,BPF,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH_BPF) -Wall -Wextra -Werror -Iinclude $(BPF_INCLUDES) \
-		-MMD -MP -MT $@ -MF $(@:.o=.d) -c $< -o $@
+		$(SCHEMA_FLAGS) -MMD -MP -MT $@ -MF $(@:.o=.d) -c $< -o $@
 
 $(B)/userspace/probe.skel.h: $(B)/bpf/probe.bpf.o
 	$(call say,SKEL,$@)

@@ -39,20 +39,27 @@ struct {
 	__type(value, struct pm_cell);
 } cells SEC(".maps");
 
+/* [slot]: how often its sums went past 2^64, all CPUs together. A histogram's does so every 2^32 events or more. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PM_MAX_CELLS);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, __u64);
+} carries SEC(".maps");
+
 /* By service: what one can take from the others is bounded. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, PM_MAX_SERVICES);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, struct pm_taken);
 } taken SEC(".maps");
 
 static __always_inline __u64 cell_mix(__u64 hash, __u64 where)
 {
-	__u64 mix = (hash ^ salt) * 0x9e3779b97f4a7c15ull;
-
-	mix = ((mix ^ mix >> 32) + where) * 0xd1342543de82ef95ull;
-	return mix ^ mix >> 32;
+	return pm_mix(hash, where, salt);
 }
 
 static __always_inline struct pm_group *cell_group(__u64 mix, __u32 try)
@@ -67,6 +74,15 @@ static __always_inline __u32 cell_slot(__u64 mix, __u32 try, __u32 in_group)
 	return (((mix >> 3) + try) & (slots / PM_GROUP - 1)) * PM_GROUP + in_group;
 }
 
+static __noinline int cell_carry(__u32 slot)
+{
+	__u64 *carry = bpf_map_lookup_elem(&carries, &slot);
+
+	if (carry)
+		__sync_fetch_and_add(carry, 1);
+	return 0;
+}
+
 /* Add to a slot's cell on this CPU. Two atomic additions: a program that preempts this one may add in between. */
 static __always_inline bool cell_add(__u32 slot, __u64 sum)
 {
@@ -77,7 +93,8 @@ static __always_inline bool cell_add(__u32 slot, __u64 sum)
 		return false;
 	/* Count before sum: a reader that takes the sum first never sees it run ahead. */
 	__sync_fetch_and_add(&cell->count, 1);
-	__sync_fetch_and_add(&cell->sum, sum);
+	if (__sync_fetch_and_add(&cell->sum, sum) > ~sum)
+		(void)cell_carry(slot);
 	return true;
 }
 

@@ -11,6 +11,15 @@
 
 #include <linux/types.h>
 
+/*
+ * The schema: raised whenever the meaning of anything in this file, of a map, or of the order in which programs write
+ * changes. Maps outlive the agent that made them (userspace/pins.c); an agent adopts only those of its own schema. Sizes
+ * and limits count by themselves, kernel_schema() hashes them in.
+ */
+#ifndef PM_SCHEMA
+#define PM_SCHEMA 1
+#endif
+
 /* Default sizes; the agent may set others before load. */
 #define PM_MAX_CELLS 131072
 #define PM_MAX_SERIES 32768
@@ -19,6 +28,12 @@
 #define PM_MAX_TASKS 8192 /* processes remembered in the fast table; a power of two */
 #define PM_MAX_METRICS 4096
 #define PM_MAX_BOUNDS 128
+/* What the agent remembers beside the maps, in a map of its own: see userspace/journal.h. */
+#define PM_JOURNAL_BYTES (4u << 20)
+#define PM_PAGE 4096
+/* Threads that may fire in the moment of a handover, see turn.bpf.h; a bit of the word that says whose turn it is. */
+#define PM_MAX_MARKS 16384
+#define PM_TURN_BOTH (1ull << 63)
 /* Series per metric and service, the overflow series included (OpenTelemetry's default cardinality limit). */
 #define PM_SERIES_PER_METRIC 2000
 
@@ -51,10 +66,22 @@ struct pm_cell_key {
 };
 
 /* count: events. sum: of integers for a counter; for a histogram of mantissas in units of 2^(exponent - 1023 - 31),
- * rounded to 32 bits (relative error of one value at most 2^-32). Both modulo 2^64: readers take differences. */
+ * rounded to 32 bits (relative error of one value at most 2^-32). sum is modulo 2^64: how often it went round is in
+ * `carries`, so that the total is right also for a reader that was away. */
 struct pm_cell {
 	__u64 count;
 	__u64 sum;
+#ifdef PM_OTHER_LAYOUT /* a build that tests take for a later version */
+	__u64 more;
+#endif
+};
+
+/* What an earlier generation counted: [slot], and behind the slots its drops, by PM_DROP_INDEX(). Written once, by the
+ * agent. */
+struct pm_carried {
+	__u64 count;
+	__u64 sum;
+	__u64 high; /* of the sum: how often 2^64 */
 };
 #define PM_MANTISSA_BITS 31
 
@@ -68,6 +95,16 @@ struct pm_slot {
 struct pm_group {
 	struct pm_slot slot[PM_GROUP];
 };
+
+/* Where a key is looked for: group (mix >> 3) modulo the number of groups and the PM_GROUP_TRIES - 1 behind it, in each
+ * from slot mix modulo PM_GROUP on. */
+static inline __attribute__((always_inline)) __u64 pm_mix(__u64 hash, __u64 where, __u64 salt)
+{
+	__u64 mix = (hash ^ salt) * 0x9e3779b97f4a7c15ull;
+
+	mix = ((mix ^ mix >> 32) + where) * 0xd1342543de82ef95ull;
+	return mix ^ mix >> 32;
+}
 
 struct pm_series_key {
 	__u64 hash;

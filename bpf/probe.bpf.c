@@ -85,10 +85,21 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, PM_NEXT_COUNT);
+	__uint(map_flags, BPF_F_MMAPABLE); /* the agent makes ids, too, in a handover */
 	__type(key, __u32);
 	__type(value, __u64);
 } next_id SEC(".maps");
 
+/* The agent's own; no program touches it. It is a map so that it lives and dies with the others. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PM_JOURNAL_BYTES / PM_PAGE);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, char[PM_PAGE]);
+} journal SEC(".maps");
+
+#include "turn.bpf.h"
 #include "service.bpf.h"
 #include "cell.bpf.h"
 #include "file.bpf.h"
@@ -276,6 +287,8 @@ int counter(struct pt_regs *ctx)
 	__s64 n = PT_REGS_PARM1(ctx);
 
 	stack_of_its_own(ctx);
+	if (!turn_is_ours())
+		return 0;
 	if (n < 0)
 		return drop(metric, PM_DROP_NEGATIVE);
 	return count(ctx, metric, 0, n);
@@ -289,6 +302,8 @@ int histogram(struct pt_regs *ctx)
 	struct placed placed;
 
 	stack_of_its_own(ctx);
+	if (!turn_is_ours())
+		return 0;
 	if (parts.exponent == EXPONENT_MAX)
 		return drop(metric, PM_DROP_NOT_FINITE);
 	placed = placed_by_eighth(parts);
@@ -315,6 +330,8 @@ int histogram_bounds(struct pt_regs *ctx)
 	struct placed placed;
 
 	stack_of_its_own(ctx);
+	if (!turn_is_ours())
+		return 0;
 	if (parts.exponent == EXPONENT_MAX)
 		return drop(metric, PM_DROP_NOT_FINITE);
 	placed = placed_by_bound(parts, bounds_below(metric, bits));

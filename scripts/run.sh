@@ -48,6 +48,9 @@ echo "Send one of your own:  curl -d '{\"language\": \"bash\", \"script\": \"sle
 load=$!
 echo "The agent counts for ten seconds at a time and prints what it would export. Ctrl-C ends everything."
 echo
-build/probemeter run --exporter console &
+# In a mount namespace of its own, with a bpffs that goes with it: this agent neither finds nor leaves anything on the host.
+mkdir "$data/bpf"
+unshare --mount sh -c 'mount -t bpf bpf "$1/bpf" && exec build/probemeter run --exporter console --bpffs "$1/bpf" --run-dir "$1/run"' \
+    run.sh "$data" &
 agent=$!
 wait "$agent"

@@ -3,7 +3,7 @@
  * attach.c - uprobe links, per inode.
  *
  * Consumes an object with its descriptors and interned metrics; produces links that count for every process that maps
- * the file, now and later. The file is named through our own descriptor of it, so that it may lie in another mount
+ * the file, now and later, also after this agent's end where they are pinned. The file is named through our own descriptor of it, so that it may lie in another mount
  * namespace or be deleted.
  */
 #include "attach.h"
@@ -11,13 +11,12 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "../bpf/value.h"
-#include "log.h"
+#include "pins.h"
 #include "probe.skel.h"
 
 const char *const attach_way_name[ATTACH_WAYS] = {
@@ -27,17 +26,24 @@ const char *const attach_way_name[ATTACH_WAYS] = {
 };
 
 struct attachment {
+	const struct pins *pins; /* NULL: links end with us */
+	uint32_t object; /* number of its pins */
 	size_t sites;
+	size_t unpinned;
+	bool keep_only; /* make no link that is not there */
 	size_t count, room;
-	struct {
-		struct bpf_link *event; /* perf event, or NULL: */
-		int multi; /* descriptor of a link for many */
-	} *link;
+	int *link; /* -1: not there, with keep_only */
 };
 
-struct attachment *attach_new(void)
+struct attachment *attach_new(const struct pins *pins, uint32_t object)
 {
-	return calloc(1, sizeof(struct attachment));
+	struct attachment *attachment = calloc(1, sizeof(*attachment));
+
+	if (attachment && pins && pins->persistent)
+		attachment->pins = pins;
+	if (attachment)
+		attachment->object = object;
+	return attachment;
 }
 
 static int reserve(struct attachment *attachment, size_t more)
@@ -54,46 +60,42 @@ static int reserve(struct attachment *attachment, size_t more)
 	return 0;
 }
 
-static int sites_multi(struct attachment *attachment, const struct bpf_program *program, int fd,
-		       const struct kernel_site *site, uint32_t count)
+static int link_make(const struct kernel *kernel, const struct bpf_program *program, int fd,
+		     const struct kernel_site *site, uint32_t count)
 {
-	int link;
-
-	if (reserve(attachment, 1))
-		return -ENOMEM;
-	link = kernel_link_multi(bpf_program__fd(program), fd, site, count);
-	if (link < 0)
-		return link;
-	attachment->link[attachment->count].event = NULL;
-	attachment->link[attachment->count++].multi = link;
-	return 0;
+	return kernel->links == KERNEL_LINKS_UPROBE_MULTI ?
+		       kernel_link_multi(bpf_program__fd(program), fd, site, count) :
+		       kernel_link_event(bpf_program__fd(program), fd, site);
 }
 
-static int sites_events(struct attachment *attachment, const struct bpf_program *program, int fd,
-			const struct kernel_site *site, uint32_t count)
+/* The next link: the one that an earlier agent pinned, or else a new one, pinned before anything else is done. */
+static int link_add(const struct kernel *kernel, struct attachment *attachment, const struct bpf_program *program, int fd,
+		    const struct kernel_site *site, uint32_t count)
 {
-	char path[40];
-	uint32_t i;
+	uint32_t number = (uint32_t)attachment->count;
+	int link = attachment->pins ? pins_link_open(attachment->pins, attachment->object, number) : -ENOENT;
 
-	if (reserve(attachment, count))
-		return -ENOMEM;
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	for (i = 0; i < count; i++) {
-		LIBBPF_OPTS(bpf_uprobe_opts, opts, .ref_ctr_offset = site[i].semaphore, .bpf_cookie = site[i].cookie);
-		struct bpf_link *link = bpf_program__attach_uprobe_opts(program, -1, path, site[i].offset, &opts);
-
-		if (!link)
-			return -errno;
-		attachment->link[attachment->count++].event = link;
+	if (link < 0 && !attachment->keep_only) {
+		link = link_make(kernel, program, fd, site, count);
+		if (link < 0)
+			return link;
+		/* It counts all the same, until we end. */
+		if (attachment->pins && pins_link_add(attachment->pins, attachment->object, number, link))
+			attachment->unpinned++;
 	}
+	attachment->link[attachment->count++] = link;
 	return 0;
 }
 
 int attach_sites(const struct kernel *kernel, struct attachment *attachment, const struct bpf_program *program, int fd,
 		 const struct kernel_site *site, uint32_t count)
 {
-	return kernel->links == KERNEL_LINKS_UPROBE_MULTI ? sites_multi(attachment, program, fd, site, count) :
-							   sites_events(attachment, program, fd, site, count);
+	uint32_t at_once = kernel->links == KERNEL_LINKS_UPROBE_MULTI ? count : 1, i;
+	int err = reserve(attachment, count / at_once);
+
+	for (i = 0; i < count && !err; i += at_once)
+		err = link_add(kernel, attachment, program, fd, site + i, at_once);
+	return err;
 }
 
 uint32_t attach_places(enum attach_way way, const struct descriptor *descriptor, uint64_t cookie,
@@ -136,53 +138,115 @@ static int bounds_store(const struct kernel *kernel, const struct metric *metric
 	return bpf_map_update_elem(bpf_map__fd(kernel->skeleton->maps.bounds), &metric->id, &bounds, BPF_ANY) ? -errno : 0;
 }
 
-/* All sites of @object that @program counts. The fast places of all come before the slow ones, which raise semaphores. */
-static int attach_program(const struct kernel *kernel, enum attach_way way, const struct object *object,
-			  const struct bpf_program *program, struct attachment *attachment)
+#define PROGRAMS 3
+
+static const struct bpf_program *program_number(const struct kernel *kernel, size_t number)
+{
+	const struct bpf_program *programs[PROGRAMS] = { kernel->skeleton->progs.counter, kernel->skeleton->progs.histogram,
+							 kernel->skeleton->progs.histogram_bounds };
+
+	return programs[number];
+}
+
+/* All sites of @object that @program counts; @ret has room for two of each descriptor. The fast places of all come before
+ * the slow ones, which raise semaphores. Return: how many places, and stubs in @ret_stubs. */
+static uint32_t sites_of(const struct kernel *kernel, enum attach_way way, const struct object *object,
+			 const struct bpf_program *program, struct kernel_site *ret, uint32_t *ret_stubs)
 {
 	size_t count = object->descriptors.count, i;
-	struct kernel_site *site = calloc(2 * count, sizeof(*site)), places[2];
+	struct kernel_site places[2];
 	uint32_t early = 0, late = 0, n;
-	int err = 0;
 
-	if (!site)
-		return -ENOMEM;
-	for (i = 0; i < count && !err; i++) {
+	for (i = 0; i < count; i++) {
 		const struct metric *metric = object->metric[i];
 
 		if (!metric || program_for(kernel, metric) != program)
 			continue;
 		n = attach_places(way, &object->descriptors.descriptor[i], PM_COOKIE(metric->id, metric->label_count), places);
 		if (n == 2)
-			site[early++] = places[0];
-		site[count + late++] = places[n - 1];
-		if (metric->bound_count)
-			err = bounds_store(kernel, metric);
+			ret[early++] = places[0];
+		ret[count + late++] = places[n - 1];
 	}
-	memmove(site + early, site + count, late * sizeof(*site));
-	if (!err && late)
-		err = attach_sites(kernel, attachment, program, object->fd, site, early + late);
-	attachment->sites += late;
-	free(site);
+	memmove(ret + early, ret + count, late * sizeof(*ret));
+	*ret_stubs = late;
+	return early + late;
+}
+
+static int bounds_of(const struct kernel *kernel, const struct object *object)
+{
+	size_t i;
+	int err = 0;
+
+	for (i = 0; i < object->descriptors.count && !err; i++)
+		if (object->metric[i] && object->metric[i]->bound_count)
+			err = bounds_store(kernel, object->metric[i]);
 	return err;
 }
 
-int attach_object(const struct kernel *kernel, enum attach_way way, struct object *object)
+int attach_hash(const struct kernel *kernel, enum attach_way way, const struct object *object, uint64_t *ret)
 {
-	const struct bpf_program *programs[] = { kernel->skeleton->progs.counter, kernel->skeleton->progs.histogram,
-						 kernel->skeleton->progs.histogram_bounds };
-	struct attachment *attachment = attach_new();
-	int err = attachment ? 0 : -ENOMEM;
-	size_t i;
+	struct kernel_site *site = calloc(2 * object->descriptors.count, sizeof(*site));
+	uint64_t hash = 0xcbf29ce484222325ull;
+	uint32_t count, stubs, i;
+	size_t n;
 
-	for (i = 0; i < sizeof(programs) / sizeof(programs[0]) && !err; i++)
-		err = attach_program(kernel, way, object, programs[i], attachment);
+	if (!site)
+		return -ENOMEM;
+	for (n = 0; n < PROGRAMS; n++) {
+		count = sites_of(kernel, way, object, program_number(kernel, n), site, &stubs);
+		hash = (hash ^ count) * 0x100000001b3ull;
+		for (i = 0; i < count; i++) {
+			hash = (hash ^ site[i].offset) * 0x100000001b3ull;
+			hash = (hash ^ site[i].semaphore) * 0x100000001b3ull;
+			hash = (hash ^ site[i].cookie) * 0x100000001b3ull;
+		}
+	}
+	free(site);
+	*ret = hash;
+	return 0;
+}
+
+int attach_object(const struct kernel *kernel, const struct pins *pins, const struct attach_plan *plan,
+		  struct object *object)
+{
+	struct kernel_site *site = calloc(2 * object->descriptors.count, sizeof(*site));
+	struct attachment *attachment = attach_new(pins, plan->number);
+	int err = attachment && site ? bounds_of(kernel, object) : -ENOMEM;
+	uint32_t count, stubs;
+	size_t n;
+
+	if (attachment)
+		attachment->keep_only = plan->keep_only;
+	for (n = 0; n < PROGRAMS && !err; n++) {
+		const struct bpf_program *program = program_number(kernel, n);
+
+		count = sites_of(kernel, plan->way, object, program, site, &stubs);
+		if (count)
+			err = attach_sites(kernel, attachment, program, object->fd, site, count);
+		if (attachment)
+			attachment->sites += stubs;
+	}
+	free(site);
 	if (err) {
+		if (attachment && attachment->pins)
+			pins_links_remove(pins, plan->number);
 		attach_free(attachment);
 		return err;
 	}
 	object->attachment = attachment;
 	return 0;
+}
+
+void attach_remove(struct attachment *attachment)
+{
+	if (attachment && attachment->pins)
+		pins_links_remove(attachment->pins, attachment->object);
+	attach_free(attachment);
+}
+
+size_t attach_unpinned(const struct attachment *attachment)
+{
+	return attachment ? attachment->unpinned : 0;
 }
 
 size_t attach_count(const struct attachment *attachment)
@@ -196,10 +260,8 @@ void attach_free(struct attachment *attachment)
 		return;
 	while (attachment->count) {
 		attachment->count--;
-		if (attachment->link[attachment->count].event)
-			(void)bpf_link__destroy(attachment->link[attachment->count].event);
-		else
-			(void)close(attachment->link[attachment->count].multi);
+		if (attachment->link[attachment->count] >= 0)
+			(void)close(attachment->link[attachment->count]);
 	}
 	free(attachment->link);
 	free(attachment);

@@ -20,9 +20,17 @@ extern const char *const attach_way_name[ATTACH_WAYS];
 
 struct attachment;
 struct bpf_program;
+struct pins;
 
-/* An attachment of nothing yet. NULL if memory is short. */
-struct attachment *attach_new(void);
+/* How to attach an object. */
+struct attach_plan {
+	enum attach_way way;
+	uint32_t number; /* of its links' pins */
+	bool keep_only; /* take the links that are pinned and make none */
+};
+
+/* An attachment of nothing yet. @pins: NULL, or where its links are pinned as @object's. NULL if memory is short. */
+struct attachment *attach_new(const struct pins *pins, uint32_t object);
 
 /**
  * attach_sites - probe places of one file, in every process that maps it, now and later
@@ -40,18 +48,29 @@ uint32_t attach_places(enum attach_way way, const struct descriptor *descriptor,
 
 /**
  * attach_object - attach all counters and histograms of an object; levels need none
- * @way:    how
  * @object: with its metrics interned; object->attachment is set, and freed by attach_free()
  *
- * The semaphore is raised with the last probe of a site, so that no event that finds it raised is missed.
+ * Links that are pinned under the plan's number are taken as they are. The semaphore is raised with the last probe of a
+ * site, so that no event that finds it raised is missed.
  *
  * Return: 0, or -errno if a site could not be attached: then none of the object's is.
  */
-int attach_object(const struct kernel *kernel, enum attach_way way, struct object *object);
+int attach_object(const struct kernel *kernel, const struct pins *pins, const struct attach_plan *plan,
+		  struct object *object);
+
+/* A hash of all that attach_object() would attach: places, semaphores, cookies. Return: 0 or -ENOMEM. */
+int attach_hash(const struct kernel *kernel, enum attach_way way, const struct object *object, uint64_t *ret);
+
+/* Links that could not be pinned: their counting ends with this agent. */
+size_t attach_unpinned(const struct attachment *attachment);
 
 /* Sites attached: stubs, not places. */
 size_t attach_count(const struct attachment *attachment);
 
+/* Close the links; pinned ones go on. */
 void attach_free(struct attachment *attachment);
+
+/* End the links, pinned or not. */
+void attach_remove(struct attachment *attachment);
 
 #endif

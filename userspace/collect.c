@@ -22,9 +22,13 @@
 struct collector {
 	const struct kernel *kernel;
 	struct metrics *metrics;
+	struct services *services;
 	struct owners *owners;
 	struct names *names;
 	struct seen *seen;
+	size_t seen_remembered;
+	struct remember *remember;
+	bool restored; /* and no collection yet */
 	struct costs *costs;
 	struct levels *levels;
 	struct arena *scratch; /* of what is read of one process */
@@ -42,7 +46,7 @@ struct collector {
 };
 
 struct collector *collector_new(const struct kernel *kernel, struct metrics *metrics, struct services *services,
-				const struct resource *agent, double hit_ns, bool exponential)
+				struct remember *remember, const struct resource *agent, double hit_ns, bool exponential)
 {
 	struct collector *collector = calloc(1, sizeof(*collector));
 
@@ -50,7 +54,9 @@ struct collector *collector_new(const struct kernel *kernel, struct metrics *met
 		return NULL;
 	collector->kernel = kernel;
 	collector->metrics = metrics;
-	collector->owners = owners_new(kernel, services, metrics);
+	collector->services = services;
+	collector->remember = remember;
+	collector->owners = owners_new(kernel, services, metrics, remember);
 	collector->names = names_new();
 	collector->seen = seen_new();
 	collector->costs = costs_new();
@@ -93,10 +99,86 @@ void collector_free(struct collector *collector)
 	free(collector);
 }
 
-void collector_metric_starts(struct collector *collector, const struct metric *metric, uint64_t now_unix_ns)
+int collector_metric_starts(struct collector *collector, const struct metric *metric, uint64_t now_unix_ns)
 {
 	if (!collector->metric_start_unix_ns[metric->id])
 		collector->metric_start_unix_ns[metric->id] = now_unix_ns;
+	return remember_metric(collector->remember, metric, collector->metric_start_unix_ns[metric->id]);
+}
+
+/* --- what an earlier agent left */
+
+static void restore_metric(void *context, const struct metric *metric, uint64_t start_unix_ns)
+{
+	struct collector *collector = context;
+
+	collector->metric_start_unix_ns[metric->id] = start_unix_ns;
+	collector->restored = true;
+}
+
+static void restore_anew(void *context)
+{
+	const struct collector *collector = context;
+
+	owners_anew(collector->owners);
+}
+
+static void restore_service(void *context, uint32_t service, const struct resource *resource)
+{
+	struct collector *collector = context;
+
+	owners_set(collector->owners, service, resource);
+}
+
+static int restore_seen(void *context, const struct point *point)
+{
+	struct collector *collector = context;
+	const struct points points = { .point = (struct point *)point, .count = 1 };
+
+	return seen_update(collector->seen, &points);
+}
+
+static int restore_spilled(void *context, uint32_t series)
+{
+	struct collector *collector = context;
+	const struct raw_series raw = { .series = { .id = series } };
+
+	return names_spill(collector->names, &raw);
+}
+
+int collector_restore(struct collector *collector)
+{
+	const struct remember_events events = {
+		.metric = restore_metric,
+		.anew = restore_anew,
+		.service = restore_service,
+		.seen = restore_seen,
+		.spilled = restore_spilled,
+		.context = collector,
+	};
+	int err = remember_restore(collector->remember, services_hash(collector->services), &events);
+
+	collector->seen_remembered = seen_count(collector->seen);
+	return err;
+}
+
+/* Series that go on by themselves: before anybody is sent one, the next agent must know of it. */
+static int remember_all_seen(struct collector *collector)
+{
+	size_t count = seen_count(collector->seen), i;
+	struct sample *zero;
+
+	if (count == collector->seen_remembered)
+		return 0;
+	zero = calloc(count, sizeof(*zero));
+	if (!zero)
+		return -ENOMEM;
+	seen_samples(collector->seen, zero);
+	for (i = collector->seen_remembered; i < count; i++)
+		(void)remember_seen(collector->remember, &zero[i]); /* if there is no room, they end with this agent */
+	collector->seen_remembered = count;
+	free(zero);
+	return 0;
 }
 
 int collector_services(struct collector *collector, const struct discovery *discovery)
@@ -159,8 +241,12 @@ static int run_add(struct collector *collector, const struct raw_series *series,
 			/* Its label values could not be read so far. What it counted goes to the overflow series, and stays. */
 			if (!(cell->where & PM_BUCKET_UNNAMED))
 				return 0; /* the name came in after the series were read: next time */
-			names_spill(collector->names, series);
+			err = names_spill(collector->names, series);
+			if (!err)
+				(void)remember_spilled(collector->remember, series->series.id);
 			sample->overflow = true;
+			if (err)
+				return err;
 		} else if (err) {
 			return err;
 		} else {
@@ -324,6 +410,9 @@ int collector_points(struct collector *collector, const struct discovery *discov
 	if (err)
 		return err;
 	err = kernel_samples(collector);
+	if (!err && collector->restored)
+		costs_rebase(collector->costs);
+	collector->restored = false;
 	if (!err)
 		err = process_samples(collector, discovery, self);
 	if (err)
@@ -332,6 +421,7 @@ int collector_points(struct collector *collector, const struct discovery *discov
 	self->series = collector->snapshot.series_count;
 	self->cells = collector->snapshot.cell_count;
 	self_measure(self, collector->kernel);
+	self->dropped_start_unix_ns = journal_header(&collector->kernel->journal)->start_unix_ns;
 	own = self_count(collector->metrics, collector->snapshot.drop);
 	costs = costs_count(collector->costs);
 	sample = reserve(collector, seen_count(collector->seen) + own + costs);
@@ -350,6 +440,8 @@ int collector_points(struct collector *collector, const struct discovery *discov
 	err = merge_fold(collector->sample, collector->count, &rule, arena, &points);
 	if (!err)
 		err = seen_update(collector->seen, &points);
+	if (!err)
+		err = remember_all_seen(collector);
 	if (!err)
 		*ret = points;
 	return err;

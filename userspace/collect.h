@@ -9,14 +9,15 @@
 #include "kernel.h"
 #include "metric.h"
 #include "owner.h"
+#include "remember.h"
 #include "self.h"
 
 struct collector;
 
-/* @agent: the resource of the agent's own metrics. @hit_ns: what a hit costs here, for the estimate of cost.h.
- * @exponential: as in merge.h. */
+/* @remember: told of all that the next agent needs. @agent: the resource of the agent's own metrics. @hit_ns: what a hit
+ * costs here, for the estimate of cost.h. @exponential: as in merge.h. */
 struct collector *collector_new(const struct kernel *kernel, struct metrics *metrics, struct services *services,
-				const struct resource *agent, double hit_ns, bool exponential);
+				struct remember *remember, const struct resource *agent, double hit_ns, bool exponential);
 
 /* As owners_choose() of owner.h. */
 void collector_choose(struct collector *collector, const struct rules *rules, bool per_process);
@@ -26,8 +27,13 @@ bool collector_counts(struct collector *collector, struct process *process);
 
 void collector_free(struct collector *collector);
 
-/* When this metric was first attached: the start of its streams. Call before attaching. */
-void collector_metric_starts(struct collector *collector, const struct metric *metric, uint64_t now_unix_ns);
+/* Go on where the agent before this one ended: starts of streams, services, series. Call after collector_choose(): what
+ * was settled by other rules is settled anew. Return: 0, -EBADMSG, -ENOMEM. */
+int collector_restore(struct collector *collector);
+
+/* When this metric was first attached: the start of its streams. Call before attaching. Return: 0, or -ENOSPC or -ENOMEM
+ * if it cannot be remembered, and then it must not be attached. */
+int collector_metric_starts(struct collector *collector, const struct metric *metric, uint64_t now_unix_ns);
 
 /* Name the services that showed up since the last call. Return: 0 or -errno. */
 int collector_services(struct collector *collector, const struct discovery *discovery);

@@ -17,6 +17,7 @@
 struct cost {
 	const struct resource *resource;
 	uint64_t hits, before;
+	uint64_t base; /* hits that an earlier agent has accounted for */
 	bool over; /* and said so */
 	bool looked_at; /* since the last reading */
 };
@@ -87,6 +88,14 @@ int costs_add(struct costs *costs, const struct resource *resource, uint64_t hit
 	return 0;
 }
 
+void costs_rebase(struct costs *costs)
+{
+	size_t i;
+
+	for (i = 0; i < costs->count; i++)
+		costs->cost[i].base = costs->cost[i].hits;
+}
+
 size_t costs_count(const struct costs *costs)
 {
 	return costs->count;
@@ -101,7 +110,7 @@ int costs_samples(const struct costs *costs, double hit_ns, const struct resourc
 	if (!cell && costs->count)
 		return -ENOMEM;
 	for (i = 0; i < costs->count; i++) {
-		cell[i] = (struct cell){ .count = 1, .sum = (uint64_t)((double)costs->cost[i].hits * hit_ns / 1000) };
+		cell[i] = (struct cell){ .count = 1, .sum = (uint64_t)((double)(costs->cost[i].hits - costs->cost[i].base) * hit_ns / 1000) };
 		ret[i] = (struct sample){
 			.resource = agent,
 			.metric = &cpu_time,

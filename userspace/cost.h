@@ -21,6 +21,9 @@ int costs_add(struct costs *costs, const struct resource *resource, uint64_t hit
 /* What is counted, for documentation. */
 const struct metric *costs_metric(void);
 
+/* What was added so far was before this agent's time. */
+void costs_rebase(struct costs *costs);
+
 /* Number of services, and a sample of estimated CPU time for each at @ret.
  * @hit_ns: of one hit; @agent: the resource that tells. Return of the latter: 0 or -ENOMEM. */
 size_t costs_count(const struct costs *costs);

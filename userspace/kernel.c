@@ -2,7 +2,8 @@
 /*
  * kernel.c - load the BPF object that is built into this binary.
  *
- * Consumes limits; produces a loaded skeleton with maps of that size. Attaching is attach.c's.
+ * Consumes limits, and maps that an earlier agent left; produces a loaded skeleton with maps of that size. Which sites
+ * are linked is attach.c's.
  */
 #include "kernel.h"
 
@@ -10,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <linux/perf_event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,11 +20,14 @@
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../bpf/maps.h"
 #include "host.h"
+#include "layout.h"
 #include "log.h"
+#include "pins.h"
 #include "probe.skel.h"
 
 /* libbpf's own words, one line each: warnings only matter together with our message, so they are for the curious. */
@@ -106,6 +111,48 @@ int kernel_link_multi(int program_fd, int fd, const struct kernel_site *site, ui
 	return err;
 }
 
+/* The number of the kernel's uprobe events. */
+static int event_type(void)
+{
+	FILE *file = fopen("/sys/bus/event_source/devices/uprobe/type", "re");
+	int type = -1;
+
+	if (file && fscanf(file, "%d", &type) != 1)
+		type = -1;
+	if (file)
+		(void)fclose(file);
+	return type;
+}
+
+/* The semaphore's place is in the upper half of config (format/ref_ctr_offset). */
+#define EVENT_SEMAPHORE_SHIFT 32
+
+int kernel_link_event(int program_fd, int fd, const struct kernel_site *site)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .perf_event.bpf_cookie = site->cookie);
+	char path[40];
+	struct perf_event_attr attr = {
+		.size = sizeof(attr),
+		.config = site->semaphore << EVENT_SEMAPHORE_SHIFT,
+		.config1 = (uintptr_t)path,
+		.config2 = site->offset,
+	};
+	int type = event_type(), event, link;
+
+	if (type < 0)
+		return -ENOENT;
+	attr.type = (uint32_t)type;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	event = (int)syscall(SYS_perf_event_open, &attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
+	if (event < 0)
+		return -errno;
+	link = bpf_link_create(program_fd, event, BPF_PERF_EVENT, &opts);
+	if (link < 0)
+		link = -errno;
+	(void)close(event); /* the link has it */
+	return link;
+}
+
 /* A directory cannot be probed: a kernel that knows these links says so (EBADF), an older one knows no such link. */
 static bool has_uprobe_multi(void)
 {
@@ -171,6 +218,11 @@ static uint64_t hash_bytes(uint64_t elements, uint64_t key, uint64_t value)
 	return elements * (56 + (key + 7) / 8 * 8 + (value + 7) / 8 * 8) + buckets * 16;
 }
 
+uint64_t kernel_bytes_carried(const struct kernel_limits *limits)
+{
+	return (limits->cells + PM_MAX_METRICS * PM_DROP_REASONS) * sizeof(struct pm_carried);
+}
+
 uint64_t kernel_bytes(const struct kernel_limits *limits, uint32_t cpus)
 {
 	uint64_t bytes = limits->cells * (sizeof(struct pm_slot) + (uint64_t)cpus * sizeof(struct pm_cell));
@@ -180,9 +232,10 @@ uint64_t kernel_bytes(const struct kernel_limits *limits, uint32_t cpus)
 	bytes += hash_bytes(STRINGS(limits), sizeof(struct pm_string_key), PM_PIECE);
 	bytes += hash_bytes(limits->services, sizeof(struct pm_service_key), sizeof(struct pm_service));
 	bytes += hash_bytes(PM_MAX_METRICS, sizeof(uint32_t), sizeof(struct pm_bounds));
-	/* recent, drops, taken, excluded; and a page beside what is in each map. */
-	return bytes + 8ull * (PM_MAX_TASKS + PM_MAX_METRICS * PM_DROP_REASONS) +
-	       PM_MAX_SERVICES * (sizeof(struct pm_taken) + 8) + 16 * 4096;
+	/* recent, drops, taken, excluded, marks, carries, journal; and a page beside what is in each map. */
+	bytes += hash_bytes(PM_MAX_MARKS, sizeof(uint32_t), sizeof(uint32_t)) + limits->cells * sizeof(uint64_t) + PM_JOURNAL_BYTES;
+	return bytes + kernel_bytes_carried(limits) + 8ull * (PM_MAX_TASKS + PM_MAX_METRICS * PM_DROP_REASONS) +
+	       PM_MAX_SERVICES * (sizeof(struct pm_taken) + 8) + 19 * 4096;
 }
 
 uint64_t kernel_bytes_now(const struct kernel *kernel)
@@ -204,9 +257,9 @@ uint64_t kernel_bytes_now(const struct kernel *kernel)
 	return total;
 }
 
-static const void *map_memory(const struct bpf_map *map, size_t size)
+static void *map_memory(const struct bpf_map *map, size_t size, int protection)
 {
-	void *memory = mmap(NULL, size, PROT_READ, MAP_SHARED, bpf_map__fd(map), 0);
+	void *memory = mmap(NULL, size, protection, MAP_SHARED, bpf_map__fd(map), 0);
 
 	return memory == MAP_FAILED ? NULL : memory;
 }
@@ -221,11 +274,227 @@ static size_t cells_size(const struct kernel *kernel)
 	return (size_t)kernel->cpus * kernel->slots * sizeof(struct pm_cell);
 }
 
-int kernel_load(const struct kernel_limits *limits, enum kernel_links links, struct kernel *ret)
+static size_t carries_size(const struct kernel *kernel)
 {
-	struct kernel loaded = { 0 };
+	return (size_t)kernel->slots * sizeof(uint64_t);
+}
+
+void kernel_schema(const struct kernel_limits *limits, enum kernel_links links, char ret[KERNEL_SCHEMA])
+{
+	/* All that maps.h fixes and all that may differ from host to host, or from flag to flag. */
+	const uint64_t layout[] = {
+		limits->cells, limits->series, limits->services, limits->series_per_metric, kernel_cpus(), links,
+		/* What the programs take for one service. */
+		limits->per_process, limits->choose, limits->by_uid, host_pid_namespace(),
+		sizeof(struct pm_cell), sizeof(struct pm_slot), sizeof(struct pm_group), sizeof(struct pm_series_key),
+		sizeof(struct pm_series), sizeof(struct pm_usage_key), sizeof(struct pm_taken), sizeof(struct pm_string_key), PM_PIECE,
+		PM_LABEL_PIECES, PM_OWNER_SERVICE, PM_SERVICE_PIECES, sizeof(struct pm_service_key),
+		sizeof(struct pm_service), sizeof(struct pm_task), sizeof(struct pm_started), PM_STARTED_PIECES, PM_SERVICE_FIELDS,
+		sizeof(struct pm_bounds), PM_MAX_TASKS, PM_MAX_METRICS,
+		PM_MAX_BOUNDS, PM_MAX_SERVICES, PM_DROP_REASONS, PM_NEXT_COUNT, PM_GROUP, PM_GROUP_TRIES, PM_MANTISSA_BITS,
+		PM_WHERE(1, 1), PM_BUCKET(1, 1, 1), PM_BUCKET_UNNAMED, PM_BUCKET_OVERFLOW, PM_WHERE_BUSY, PM_COOKIE(1, 1),
+		PM_JOURNAL_BYTES,
+	};
+	uint64_t hash = 0xcbf29ce484222325ull;
+	size_t i;
+
+	for (i = 0; i < sizeof(layout) / sizeof(layout[0]); i++)
+		hash = ((hash ^ layout[i]) * 0x9e3779b97f4a7c15ull) ^ hash >> 29;
+	(void)snprintf(ret, KERNEL_SCHEMA, "%u-%08x", PM_SCHEMA, (unsigned)(hash >> 32));
+}
+
+/* --- the maps' sizes, and the maps that are there already */
+
+/* What all generations have in common. */
+static const char *common_name(const struct probe_bpf *skeleton, const struct bpf_map *map)
+{
+	return map == skeleton->maps.data_turn ? "turn" : map == skeleton->maps.marks ? "marks" : NULL;
+}
+
+static bool is_of_set(const struct probe_bpf *skeleton, const struct bpf_map *map)
+{
+	/* .rodata, the array without programs and the agent's question about a file are each load's own. */
+	return !bpf_map__is_internal(map) && !common_name(skeleton, map) && map != skeleton->maps.nowhere &&
+	       map != skeleton->maps.mapped;
+}
+
+static int maps_size(struct probe_bpf *skeleton, const struct kernel_limits *limits, uint32_t cpus)
+{
+	const struct {
+		struct bpf_map *map;
+		uint32_t entries;
+		bool on_demand;
+	} sizes[] = {
+		{ skeleton->maps.places, limits->cells / PM_GROUP, false },
+		{ skeleton->maps.cells, cpus * limits->cells, false },
+		{ skeleton->maps.carries, limits->cells, false },
+		{ skeleton->maps.series, limits->series, true },
+		{ skeleton->maps.usage, limits->series, true },
+		{ skeleton->maps.strings, (uint32_t)STRINGS(limits), true },
+		{ skeleton->maps.services, limits->services, true },
+	};
+	bool safe = allocates_safely();
+	size_t i;
+	int err = 0;
+
+	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]) && !err; i++) {
+		err = bpf_map__set_max_entries(sizes[i].map, sizes[i].entries);
+		if (!err && safe && sizes[i].on_demand)
+			err = bpf_map__set_map_flags(sizes[i].map, BPF_F_NO_PREALLOC);
+	}
+	return err;
+}
+
+/* Take a pinned map for one of ours, if it is what its name says. */
+static int map_adopt(struct bpf_map *map, int fd)
+{
+	struct bpf_map_info info = { 0 };
+	uint32_t size = sizeof(info);
+	int err = 0;
+
+	if (fd < 0)
+		return fd == -EPERM ? fd : -EBADMSG;
+	if (bpf_obj_get_info_by_fd(fd, &info, &size) || info.type != bpf_map__type(map) ||
+	    info.key_size != bpf_map__key_size(map) || info.value_size != bpf_map__value_size(map) ||
+	    info.max_entries != bpf_map__max_entries(map) || info.map_flags != bpf_map__map_flags(map))
+		err = -EBADMSG;
+	if (!err)
+		err = bpf_map__reuse_fd(map, fd);
+	(void)close(fd); /* libbpf has a copy */
+	return err;
+}
+
+static int maps_adopt(const struct pins *pins, struct probe_bpf *skeleton)
+{
+	struct bpf_map *map;
+	int err = 0, fd;
+
+	bpf_object__for_each_map(map, skeleton->obj) {
+		if (err)
+			break;
+		if (common_name(skeleton, map)) {
+			fd = pins_common_open(pins, common_name(skeleton, map));
+			if (fd != -ENOENT)
+				err = map_adopt(map, fd);
+			else if (pins->adopted)
+				err = -EBADMSG;
+		} else if (pins->adopted && is_of_set(skeleton, map)) {
+			err = map_adopt(map, pins_map_open(pins, bpf_map__name(map)));
+		}
+	}
+	return err;
+}
+
+static int maps_pin(const struct pins *pins, struct probe_bpf *skeleton)
+{
+	struct bpf_map *map;
+	int err = pins_begin(pins);
+
+	bpf_object__for_each_map(map, skeleton->obj) {
+		if (!err && is_of_set(skeleton, map))
+			err = pins_map_add(pins, bpf_map__name(map), bpf_map__fd(map));
+		if (!err && common_name(skeleton, map)) {
+			err = pins_common_add(pins, common_name(skeleton, map), bpf_map__fd(map));
+			err = err == -EEXIST ? 0 : err; /* it is that one */
+		}
+	}
+	return err ? err : pins_commit(pins);
+}
+
+/* Programs of another build find cells where the first one put them. */
+static int salt_of(const struct probe_bpf *skeleton, bool adopted, uint64_t *ret)
+{
+	struct journal journal = { .size = PM_JOURNAL_BYTES };
+	int err;
+
+	if (!adopted)
+		return getrandom(ret, sizeof(*ret), 0) == sizeof(*ret) ? 0 : -EIO;
+	journal.memory = map_memory(skeleton->maps.journal, journal.size, PROT_READ);
+	if (!journal.memory)
+		return -ENOMEM;
+	err = journal_check(&journal);
+	if (!err)
+		*ret = journal_header(&journal)->salt;
+	(void)munmap(journal.memory, journal.size);
+	return err;
+}
+
+static int maps_map(struct kernel *kernel)
+{
+	const struct probe_bpf *skeleton = kernel->skeleton;
+
+	kernel->places = map_memory(skeleton->maps.places, places_size(kernel), PROT_READ | PROT_WRITE);
+	kernel->cells = map_memory(skeleton->maps.cells, cells_size(kernel), PROT_READ);
+	kernel->carries = map_memory(skeleton->maps.carries, carries_size(kernel), PROT_READ);
+	kernel->journal.size = PM_JOURNAL_BYTES;
+	kernel->journal.memory = map_memory(skeleton->maps.journal, kernel->journal.size, PROT_READ | PROT_WRITE);
+	return kernel->places && kernel->cells && kernel->carries && kernel->journal.memory ? 0 : -ENOMEM;
+}
+
+uint32_t kernel_carried_entries(const struct kernel *kernel)
+{
+	return kernel->slots + PM_MAX_METRICS * PM_DROP_REASONS;
+}
+
+static size_t carried_size(const struct kernel *kernel)
+{
+	return kernel_carried_entries(kernel) * sizeof(struct pm_carried);
+}
+
+int kernel_carried_map(struct kernel *kernel, int fd)
+{
+	void *memory = mmap(NULL, carried_size(kernel), PROT_READ, MAP_SHARED, fd, 0);
+
+	if (memory == MAP_FAILED)
+		return -ENOMEM;
+	kernel->carried = memory;
+	return 0;
+}
+
+/* Only sets that took over from another one have it. */
+static int carried_adopt(struct kernel *kernel, const struct pins *pins)
+{
+	struct bpf_map_info info = { 0 };
+	uint32_t size = sizeof(info);
+	int fd = pins_map_open(pins, "carried"), err;
+
+	if (fd == -ENOENT)
+		return 0;
+	if (fd < 0)
+		return -EBADMSG;
+	err = bpf_obj_get_info_by_fd(fd, &info, &size) || info.type != BPF_MAP_TYPE_ARRAY ||
+			      info.value_size != sizeof(struct pm_carried) || info.max_entries != kernel_carried_entries(kernel) ?
+		      -EBADMSG :
+		      kernel_carried_map(kernel, fd);
+	(void)close(fd);
+	return err;
+}
+
+/* The first record of a new set. */
+static int journal_begin(struct kernel *kernel, uint64_t start_unix_ns)
+{
+	struct layout layout;
+
+	layout_own(kernel->slots, kernel->cpus, &layout);
+	journal_init(&kernel->journal, kernel->salt, start_unix_ns);
+	return layout_write(&kernel->journal, &layout);
+}
+
+static uint64_t now_unix_ns(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+}
+
+int kernel_load(const struct kernel_limits *limits, enum kernel_links links, const struct pins *pins,
+		struct kernel *ret)
+{
+	struct kernel loaded = { .limits = *limits, .slots = limits->cells, .cpus = kernel_cpus() };
+	bool pinned = pins && pins->persistent, adopted = pinned && pins->adopted;
+	struct bpf_program *program;
 	struct probe_bpf *skeleton;
-	uint64_t salt;
 	int err;
 
 	libbpf_set_print(libbpf_log);
@@ -233,46 +502,26 @@ int kernel_load(const struct kernel_limits *limits, enum kernel_links links, str
 	skeleton = probe_bpf__open();
 	if (!skeleton)
 		return -errno;
-	loaded.limits = *limits;
-	loaded.slots = limits->cells;
-	loaded.cpus = kernel_cpus();
-	err = bpf_map__set_max_entries(skeleton->maps.places, limits->cells / PM_GROUP);
-	if (!err)
-		err = bpf_map__set_max_entries(skeleton->maps.cells, loaded.cpus * limits->cells);
-	if (!err)
-		err = bpf_map__set_max_entries(skeleton->maps.series, limits->series);
-	if (!err)
-		err = bpf_map__set_max_entries(skeleton->maps.usage, limits->series);
-	if (!err)
-		err = bpf_map__set_max_entries(skeleton->maps.strings, (uint32_t)STRINGS(limits));
-	if (!err)
-		err = bpf_map__set_max_entries(skeleton->maps.services, limits->services);
-	if (!err && allocates_safely()) {
-		struct bpf_map *on_demand[] = { skeleton->maps.series, skeleton->maps.usage, skeleton->maps.strings,
-						skeleton->maps.services };
-		size_t i;
-
-		for (i = 0; !err && i < sizeof(on_demand) / sizeof(on_demand[0]); i++)
-			err = bpf_map__set_map_flags(on_demand[i], BPF_F_NO_PREALLOC);
-	}
-	if (links == KERNEL_LINKS_AUTO)
-		links = has_uprobe_multi() ? KERNEL_LINKS_UPROBE_MULTI : KERNEL_LINKS_PERF_EVENT;
-	if (!err && links == KERNEL_LINKS_UPROBE_MULTI) {
-		struct bpf_program *program;
-
-		bpf_object__for_each_program(program, skeleton->obj)
-			if (!err && bpf_program__type(program) == BPF_PROG_TYPE_KPROBE)
-				err = bpf_program__set_expected_attach_type(program, KERNEL_UPROBE_MULTI);
-	}
-	if (err)
-		goto fail;
+	loaded.skeleton = skeleton;
+	loaded.links = links != KERNEL_LINKS_AUTO ? links :
+		       has_uprobe_multi()	  ? KERNEL_LINKS_UPROBE_MULTI :
+						    KERNEL_LINKS_PERF_EVENT;
+	err = maps_size(skeleton, limits, loaded.cpus);
+	bpf_object__for_each_program(program, skeleton->obj)
+		if (!err && loaded.links == KERNEL_LINKS_UPROBE_MULTI && bpf_program__type(program) == BPF_PROG_TYPE_KPROBE)
+			err = bpf_program__set_expected_attach_type(program, KERNEL_UPROBE_MULTI);
 	/* Not loaded where it cannot be: then a file on overlayfs is taken for what it says. */
 	if (libbpf_probe_bpf_helper(BPF_PROG_TYPE_RAW_TRACEPOINT, BPF_FUNC_find_vma, NULL) != 1)
 		(void)bpf_program__set_autoload(skeleton->progs.file_real, false);
-	err = getrandom(&salt, sizeof(salt), 0) == sizeof(salt) ? 0 : -EIO;
+	if (!err && pinned)
+		err = maps_adopt(pins, skeleton);
+	if (!err)
+		err = salt_of(skeleton, adopted, &loaded.salt);
 	if (err)
 		goto fail;
-	skeleton->rodata->salt = salt;
+	skeleton->rodata->salt = loaded.salt;
+	skeleton->rodata->generation = pinned ? pins->generation : 1;
+	skeleton->data_turn->turn = skeleton->rodata->generation; /* of a new map; a pinned one stays as it is */
 	skeleton->rodata->slots = limits->cells;
 	skeleton->rodata->cells_per_service = limits->cells / 4;
 	skeleton->rodata->series_per_metric = limits->series_per_metric;
@@ -284,27 +533,43 @@ int kernel_load(const struct kernel_limits *limits, enum kernel_links links, str
 	skeleton->rodata->by_uid = limits->by_uid;
 	skeleton->rodata->pid_namespace = host_pid_namespace();
 	err = probe_bpf__load(skeleton);
+	if (!err)
+		err = maps_map(&loaded);
+	if (!err && adopted)
+		err = carried_adopt(&loaded, pins);
+	if (!err && !adopted)
+		err = journal_begin(&loaded, now_unix_ns());
+	if (!err && pinned && !adopted)
+		err = maps_pin(pins, skeleton);
 	if (err)
 		goto fail;
-	loaded.skeleton = skeleton;
-	loaded.links = links;
-	loaded.places = map_memory(skeleton->maps.places, places_size(&loaded));
-	loaded.cells = map_memory(skeleton->maps.cells, cells_size(&loaded));
-	if (!loaded.places || !loaded.cells) {
-		kernel_free(&loaded);
-		return -ENOMEM;
-	}
 	*ret = loaded;
 	return 0;
 fail:
-	probe_bpf__destroy(skeleton);
+	kernel_free(&loaded);
 	return err;
 }
 
-void kernel_watch(struct kernel *kernel)
+static void watch_link(const struct pins *pins, uint32_t number, const struct bpf_program *program, struct bpf_link **ret)
 {
-	kernel->skeleton->links.on_exec = bpf_program__attach(kernel->skeleton->progs.on_exec);
-	kernel->skeleton->links.on_fork = bpf_program__attach(kernel->skeleton->progs.on_fork);
+	int fd = pins->persistent ? pins_link_open(pins, PINS_WATCH, number) : -ENOENT;
+
+	if (fd >= 0) {
+		(void)close(fd); /* its pin has it */
+		return;
+	}
+	*ret = bpf_program__attach(program);
+	/* If it cannot be pinned, it ends with us. */
+	if (*ret && pins->persistent)
+		(void)pins_link_add(pins, PINS_WATCH, number, bpf_link__fd(*ret));
+}
+
+void kernel_watch(struct kernel *kernel, const struct pins *pins)
+{
+	struct probe_bpf *skeleton = kernel->skeleton;
+
+	watch_link(pins, 0, skeleton->progs.on_exec, &skeleton->links.on_exec);
+	watch_link(pins, 1, skeleton->progs.on_fork, &skeleton->links.on_fork);
 }
 
 /* The file's first page, mapped here, is what file_real looks at. */
@@ -348,9 +613,15 @@ void kernel_file(const struct kernel *kernel, int fd, uint64_t *device, uint64_t
 void kernel_free(struct kernel *kernel)
 {
 	if (kernel->places)
-		(void)munmap((void *)kernel->places, places_size(kernel));
+		(void)munmap(kernel->places, places_size(kernel));
 	if (kernel->cells)
 		(void)munmap((void *)kernel->cells, cells_size(kernel));
+	if (kernel->carries)
+		(void)munmap((void *)kernel->carries, carries_size(kernel));
+	if (kernel->carried)
+		(void)munmap((void *)kernel->carried, carried_size(kernel));
+	if (kernel->journal.memory)
+		(void)munmap(kernel->journal.memory, kernel->journal.size);
 	probe_bpf__destroy(kernel->skeleton);
 	*kernel = (struct kernel){ 0 };
 }

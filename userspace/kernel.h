@@ -10,12 +10,16 @@
 
 #include <bpf/bpf.h>
 
+#include "journal.h"
+
 /* What Debian 12's headers do not have yet (Linux 6.6, include/uapi/linux/bpf.h). */
 #define KERNEL_UPROBE_MULTI ((enum bpf_attach_type)48) /* BPF_TRACE_UPROBE_MULTI */
 
 struct bpf_program;
+struct pm_carried;
 struct pm_cell;
 struct pm_group;
+struct pins;
 struct probe_bpf;
 
 /* How probes are linked: one link for many sites (Linux 6.6), or a perf event each. */
@@ -38,8 +42,12 @@ struct kernel {
 	enum kernel_links links; /* never AUTO */
 	uint32_t cpus; /* kernel_cpus(): cells have that many rows */
 	uint32_t slots;
-	const struct pm_group *places; /* the kernel's own, mapped: [slots / PM_GROUP] */
+	uint64_t salt;
+	struct pm_group *places; /* the kernel's own, mapped: [slots / PM_GROUP]; only handover.c writes to them */
 	const struct pm_cell *cells; /* likewise: [cpus][slots] */
+	const uint64_t *carries; /* likewise: [slots] */
+	const struct pm_carried *carried; /* likewise: [slots], then drops; NULL: nothing was */
+	struct journal journal; /* likewise, and ours to write; empty if the maps are new */
 };
 
 /* Highest possible CPU number plus one, as the numbers may have holes: rows of cells. */
@@ -48,25 +56,35 @@ uint32_t kernel_cpus(void);
 /* Bytes of kernel memory that these limits allow at most, on a host with @cpus possible CPUs. */
 uint64_t kernel_bytes(const struct kernel_limits *limits, uint32_t cpus);
 
+/* Those of them that only what another generation counted takes, after a handover. */
+uint64_t kernel_bytes_carried(const struct kernel_limits *limits);
+
 /* Bytes that the kernel says its maps take now ("memlock" of their fdinfo). */
 uint64_t kernel_bytes_now(const struct kernel *kernel);
 
 /* What this host gets if nobody says otherwise: cells for all CPUs take at most 64 MiB. */
 struct kernel_limits kernel_limits_default(void);
 
+/* Name of the schema of such maps, a directory of pins.h: equal names, equal layout. @links: not AUTO. */
+#define KERNEL_SCHEMA 32
+void kernel_schema(const struct kernel_limits *limits, enum kernel_links links, char ret[KERNEL_SCHEMA]);
+
 /**
  * kernel_load - load programs and maps
  * @limits: room
  * @links:  the programs are made for one kind; AUTO takes the best this kernel has
+ * @pins:   where the maps are pinned, or taken from if @pins->adopted; NULL: they end with the last link and with us
  * @ret:    untouched on failure
  *
- * Return: 0 or -errno; -EPERM without the capabilities. The caller says what to do about it.
+ * Return: 0 or -errno; -EPERM without the capabilities; -EBADMSG if the pinned maps are not what their path says. The
+ * caller says what to do about it.
  */
-int kernel_load(const struct kernel_limits *limits, enum kernel_links links, struct kernel *ret);
+int kernel_load(const struct kernel_limits *limits, enum kernel_links links, const struct pins *pins,
+		struct kernel *ret);
 
-/* See execs and forks from now on. Where the kernel lets nobody, processes are named all the same, but for those that
- * write over their environment before they are looked at. */
-void kernel_watch(struct kernel *kernel);
+/* See execs and forks from now on, where @pins are persistent also when no agent runs. Where the kernel lets nobody,
+ * processes are named all the same, but for those that write over their environment before they are looked at. */
+void kernel_watch(struct kernel *kernel, const struct pins *pins);
 
 /* Of a file on overlayfs, give the device (major << 32 | minor) and inode of the file below it, on which probes lie; of any
  * other file, and where the kernel cannot tell (before 5.17), change nothing. */
@@ -81,6 +99,10 @@ struct kernel_site {
 	uint64_t cookie;
 };
 
+/* Totals of an earlier generation, a map of kernel_carried_entries(), are ours from now on. Return: 0 or -ENOMEM. */
+int kernel_carried_map(struct kernel *kernel, int fd);
+uint32_t kernel_carried_entries(const struct kernel *kernel);
+
 /**
  * kernel_link_multi - one link for many sites of one file, in every process
  * @fd:   the file
@@ -89,5 +111,8 @@ struct kernel_site {
  * Return: descriptor of the link, or -errno.
  */
 int kernel_link_multi(int program_fd, int fd, const struct kernel_site *site, uint32_t count);
+
+/* The same for one site, by a perf event that lives as long as the link. */
+int kernel_link_event(int program_fd, int fd, const struct kernel_site *site);
 
 #endif

@@ -32,6 +32,7 @@ static int room_make(struct ledger *ledger, size_t count)
 int ledger_update(struct ledger *ledger, const struct raw_cell *cell, size_t count)
 {
 	struct ledger swapped;
+	uint128_t whole;
 	size_t i, old = 0;
 
 	if (room_make(ledger, count))
@@ -41,12 +42,16 @@ int ledger_update(struct ledger *ledger, const struct raw_cell *cell, size_t cou
 
 		while (old < ledger->count && snapshot_cell_order(&ledger->last[old].key, &cell[i].key) < 0)
 			old++;
-		*total = (struct cell){ .where = cell[i].key.where, .count = cell[i].total.count, .sum = cell[i].total.sum };
+		whole = (uint128_t)cell[i].high << 64 | cell[i].total.sum;
+		*total = (struct cell){ .where = cell[i].key.where, .count = cell[i].total.count, .sum = whole };
 		if (old < ledger->count && !snapshot_cell_order(&ledger->last[old].key, &cell[i].key)) {
 			const struct pm_cell *before = &ledger->last[old].total;
 
 			total->count = ledger->total[old].count + (cell[i].total.count - before->count);
 			total->sum = ledger->total[old].sum + (uint64_t)(cell[i].total.sum - before->sum);
+			/* If the first reading was between a sum's going round and its carry. */
+			if (whole > total->sum)
+				total->sum = whole;
 		}
 		ledger->next_last[i] = cell[i];
 	}

@@ -24,8 +24,8 @@ struct ledger {
  * @cell: a reading, in the snapshot's order
  *
  * The kernel's words wrap at 2^64, the totals do not: differences are taken modulo 2^64, which is right while less
- * than that comes in one interval (2^32 events of one cell and CPU). A cell that is new counts from zero; one that is
- * no longer there keeps no total.
+ * than that comes in one interval (2^32 events of one cell and CPU). A cell that is new counts from zero, or, where an
+ * earlier agent has read it, from all the times it went round; one that is no longer there keeps no total.
  *
  * Return: 0 or -ENOMEM, and then nothing has changed.
  */

@@ -11,6 +11,7 @@
 #include "options.h"
 #include "probes.h"
 #include "run.h"
+#include "stop.h"
 #include <probemeter/version.h>
 
 static int not_yet(const struct options *options)
@@ -22,7 +23,7 @@ static int not_yet(const struct options *options)
 
 static int (*const commands[])(const struct options *options) = {
 	[COMMAND_RUN] = run,	     [COMMAND_CHECK] = check,	    [COMMAND_PROBES] = probes,
-	[COMMAND_TOP] = not_yet,     [COMMAND_SNAPSHOT] = not_yet, [COMMAND_STOP] = not_yet,
+	[COMMAND_TOP] = not_yet,     [COMMAND_SNAPSHOT] = not_yet, [COMMAND_STOP] = stop,
 };
 
 int main(int argc, char **argv)

@@ -101,12 +101,14 @@ int names_get(struct names *names, const struct kernel *kernel, const struct raw
 	return 0;
 }
 
-void names_spill(struct names *names, const struct raw_series *series)
+int names_spill(struct names *names, const struct raw_series *series)
 {
 	struct entry *entry = entry_get(names, series->series.id);
 
-	if (entry)
-		entry->spilled = true;
+	if (!entry)
+		return -ENOMEM;
+	entry->spilled = true;
+	return 0;
 }
 
 bool names_spilled(const struct names *names, const struct raw_series *series)

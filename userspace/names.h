@@ -24,8 +24,8 @@ int names_get(struct names *names, const struct kernel *kernel, const struct raw
 	      const struct metric *metric, const char *const **ret);
 
 /* Note that events of this series were exported in the overflow series because it had no name; true from then on. What
- * was counted without a name must stay there, or the overflow series would step back. */
-void names_spill(struct names *names, const struct raw_series *series);
+ * was counted without a name must stay there, or the overflow series would step back. Return: 0 or -ENOMEM. */
+int names_spill(struct names *names, const struct raw_series *series);
 bool names_spilled(const struct names *names, const struct raw_series *series);
 
 #endif

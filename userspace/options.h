@@ -65,6 +65,8 @@ enum option_key {
 	OPTION_ATTACH,
 	OPTION_LINKS,
 	OPTION_MAX_OVERHEAD,
+	OPTION_BPFFS,
+	OPTION_RUN_DIR,
 	OPTION_LOG_LEVEL,
 	OPTION_ONCE,
 	OPTION_JSON,
@@ -120,6 +122,8 @@ struct options {
 	struct texts attach; /* paths and glob patterns */
 	unsigned links; /* enum kernel_links */
 	unsigned max_overhead; /* percent of a CPU that one service's probes may cost without a warning */
+	const char *bpffs; /* where maps and links stay */
+	const char *run_dir; /* where the lock is */
 	unsigned log_level; /* enum log_level */
 	bool once;
 	bool json;

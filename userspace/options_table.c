@@ -219,6 +219,16 @@ const struct option_row option_rows[OPTION_COUNT] = {
 		.commands = BIT(COMMAND_RUN),
 		.help = "of one CPU, that a service's probes may cost without a warning",
 	},
+	[OPTION_BPFFS] = {
+		.flag = "bpffs", .argument = "DIR", .initial = "/sys/fs/bpf",
+		.type = OPTION_TYPE_TEXT, FIELD(bpffs), .commands = BIT(COMMAND_RUN) | BIT(COMMAND_STOP),
+		.help = "a mounted bpffs, where counting goes on when no agent runs",
+	},
+	[OPTION_RUN_DIR] = {
+		.flag = "run-dir", .argument = "DIR", .initial = "/run/probemeter",
+		.type = OPTION_TYPE_TEXT, FIELD(run_dir), .commands = BIT(COMMAND_RUN) | BIT(COMMAND_STOP),
+		.help = "where the agent's lock is",
+	},
 	[OPTION_LOG_LEVEL] = {
 		.flag = "log-level", .argument = "LEVEL", .variable = { "OTEL_LOG_LEVEL" }, .initial = "info",
 		.type = OPTION_TYPE_CHOICE, FIELD(log_level), .choice = levels, .commands = ALL,

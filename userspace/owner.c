@@ -23,6 +23,7 @@
 struct owners {
 	const struct kernel *kernel;
 	struct services *services;
+	struct remember *remember;
 	const struct rules *rules;
 	struct metrics *metrics;
 	bool per_process;
@@ -34,12 +35,13 @@ struct owners {
 /* Who is not counted belongs to nobody: settled, and never shown. */
 static const struct resource nobody;
 
-struct owners *owners_new(const struct kernel *kernel, struct services *services, struct metrics *metrics)
+struct owners *owners_new(const struct kernel *kernel, struct services *services, struct metrics *metrics,
+			  struct remember *remember)
 {
 	struct owners *owners = calloc(1, sizeof(*owners));
 
 	if (owners)
-		*owners = (struct owners){ .kernel = kernel, .services = services, .metrics = metrics };
+		*owners = (struct owners){ .kernel = kernel, .services = services, .metrics = metrics, .remember = remember };
 	return owners;
 }
 
@@ -48,6 +50,23 @@ void owners_choose(struct owners *owners, const struct rules *rules, bool per_pr
 	owners->rules = rules;
 	owners->per_process = per_process;
 	services_rules(owners->services, rules);
+}
+
+void owners_set(struct owners *owners, uint32_t service, const struct resource *resource)
+{
+	if (service < PM_MAX_SERVICES)
+		owners->resource[service] = resource;
+}
+
+void owners_anew(struct owners *owners)
+{
+	const uint8_t no = 0;
+	uint32_t service;
+
+	memset(owners->resource, 0, sizeof(owners->resource));
+	memset(owners->told, 0, sizeof(owners->told));
+	for (service = 0; service < PM_MAX_SERVICES; service++)
+		(void)bpf_map_update_elem(bpf_map__fd(owners->kernel->skeleton->maps.excluded), &service, &no, BPF_ANY);
 }
 
 void owners_free(struct owners *owners)
@@ -178,14 +197,18 @@ static struct process *first_process(const struct discovery *discovery, const st
 	return process && process->start_ticks == ticks_of(service->start_ns) ? process : NULL;
 }
 
+/* The kernel's device number has 20 bits of minor. */
+static uint64_t device_of(const struct pm_service_key *key)
+{
+	return (uint64_t)(key->device >> 20) << 32 | (key->device & 0xfffff);
+}
+
 static const struct object *executable_of(const struct discovery *discovery, const struct pm_service_key *key)
 {
 	const struct object *object;
 
-	/* The kernel's device number has 20 bits of minor. */
 	for (object = discovery->objects.list; object; object = object->hh.next)
-		if (object->id.inode == key->inode && object->id.device >> 32 == key->device >> 20 &&
-		    (object->id.device & 0xffffffff) == (key->device & 0xfffff))
+		if (object->id.inode == key->inode && object->id.device == device_of(key))
 			return object;
 	return NULL;
 }
@@ -217,12 +240,14 @@ static int service_facts(const struct owners *owners, const struct raw_service *
 			 struct arena *arena, struct service_facts *ret)
 {
 	const struct object *executable = executable_of(discovery, &raw->key);
+	const struct remembered *known = remember_executable(owners->remember, device_of(&raw->key), raw->key.inode);
 	const struct metric *metric = metrics_get(owners->metrics, raw->service.metric);
 	struct service_facts facts = {
 		.has_uid = true,
 		.uid = raw->service.uid,
-		.catalogue = (executable && executable->catalogue) || (metric && service_scope_is_catalogue(metric->scope)),
-		.pid = owners->per_process ? (int)(raw->service.tgid & ~PM_TGID_OUTSIDE) : 0,
+		.catalogue = (executable && executable->catalogue) || (known && known->catalogue) ||
+			     (metric && service_scope_is_catalogue(metric->scope)),
+		.pid = raw->key.process ? (int)(raw->service.tgid & ~PM_TGID_OUTSIDE) : 0,
 		.start_ticks = ticks_of(raw->service.start_ns),
 	};
 	const char *cgroup = NULL;
@@ -236,6 +261,9 @@ static int service_facts(const struct owners *owners, const struct raw_service *
 		err = text_read(owners, raw->service.id, PM_FIELD_CGROUP, arena, NULL, &cgroup);
 	if (err)
 		return err;
+	/* Where its path could not be kept, the file's last known one. */
+	if (!facts.executable && known)
+		facts.executable = known->path;
 	facts.cgroup = arena_printf(arena, "0::%s\n", cgroup ? cgroup : "/");
 	if (facts.cgroup && !service_unit(facts.cgroup, unit, sizeof(unit)))
 		facts.unit = arena_strdup(arena, unit);
@@ -254,6 +282,34 @@ static void exclude(struct owners *owners, uint32_t service)
 						     BPF_ANY);
 }
 
+/* Settle one service, and see to it that the next agent knows. */
+static int resolve(struct owners *owners, const struct raw_service *raw, const struct discovery *discovery)
+{
+	const struct resource **to = &owners->resource[raw->service.id];
+	struct process *process = first_process(discovery, &raw->service);
+	struct service_facts facts;
+	struct arena *arena;
+	int err = 0;
+
+	/* Where users count, what the process was at that event: by now it may be somebody else. A service that an agent with
+	 * other options began is not the process, or more than it. */
+	if (process && !rules_by_uid(owners->rules) && !!raw->key.process == owners->per_process) {
+		(void)owners_of_process(owners, process);
+		*to = process->resource;
+	}
+	if (!*to) {
+		arena = arena_new();
+		err = arena ? service_facts(owners, raw, discovery, arena, &facts) : -ENOMEM;
+		if (!err)
+			err = judge(owners, &facts, to);
+		arena_free(arena);
+	}
+	/* If there is no room, the next agent settles it from what the kernel kept. */
+	if (!err && shown(*to))
+		(void)remember_service(owners->remember, raw->service.id, *to);
+	return err;
+}
+
 int owners_resolve(struct owners *owners, const struct snapshot *snapshot, const struct discovery *discovery)
 {
 	size_t i;
@@ -261,28 +317,9 @@ int owners_resolve(struct owners *owners, const struct snapshot *snapshot, const
 
 	for (i = 0; i < snapshot->service_count && !err; i++) {
 		const struct raw_service *raw = &snapshot->service[i];
-		const struct resource **to = &owners->resource[raw->service.id];
-		struct service_facts facts;
-		struct process *process;
-		struct arena *arena;
 
-		if (raw->service.id >= PM_MAX_SERVICES || *to)
-			continue;
-		process = first_process(discovery, &raw->service);
-		/* Where users count, what the process was at that event: by now it may be somebody else. */
-		if (process && !rules_by_uid(owners->rules)) {
-			(void)owners_of_process(owners, process);
-			*to = process->resource;
-		}
-		if (*to)
-			continue;
-		arena = arena_new();
-		if (!arena)
-			return -ENOMEM;
-		err = service_facts(owners, raw, discovery, arena, &facts);
-		if (!err)
-			err = judge(owners, &facts, to);
-		arena_free(arena);
+		if (raw->service.id < PM_MAX_SERVICES && !owners->resource[raw->service.id])
+			err = resolve(owners, raw, discovery);
 	}
 	for (i = 0; i < snapshot->service_count && !err && rules_choose(owners->rules); i++)
 		exclude(owners, snapshot->service[i].service.id);

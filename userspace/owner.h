@@ -7,13 +7,16 @@
 
 #include "discover.h"
 #include "metric.h"
+#include "remember.h"
 #include "service.h"
 #include "snapshot.h"
 
 struct owners;
 struct rules;
 
-struct owners *owners_new(const struct kernel *kernel, struct services *services, struct metrics *metrics);
+/* @remember: knows what earlier agents settled, and is told what this one does. */
+struct owners *owners_new(const struct kernel *kernel, struct services *services, struct metrics *metrics,
+			  struct remember *remember);
 void owners_free(struct owners *owners);
 
 /**
@@ -28,6 +31,12 @@ int owners_resolve(struct owners *owners, const struct snapshot *snapshot, const
 /* Before anything is settled: @rules (NULL: none) say who is counted and how processes are called; @per_process: each is
  * a resource of its own. */
 void owners_choose(struct owners *owners, const struct rules *rules, bool per_process);
+
+/* What an earlier agent settled. NULL: nothing. */
+void owners_set(struct owners *owners, uint32_t service, const struct resource *resource);
+
+/* Settle all services anew, whatever an earlier agent told the kernel: it went by other rules. */
+void owners_anew(struct owners *owners);
 
 /* Do the rules exclude this service? */
 bool owners_excludes(const struct owners *owners, uint32_t service);

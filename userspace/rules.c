@@ -17,6 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <probemeter/probemeter.h>
+
 #include "arena.h"
 #include "service.h"
 #include "utf8.h"
@@ -329,4 +331,16 @@ bool rules_choose(const struct rules *rules)
 bool rules_by_uid(const struct rules *rules)
 {
 	return rules && rules->by_uid;
+}
+
+uint64_t rules_hash(const struct rules *rules)
+{
+	const struct rule *rule;
+	uint64_t hash = 0;
+
+	for (rule = rules ? rules->first : NULL; rule; rule = rule->next) {
+		hash = probemeter_hash_label_(hash + 1 + rule->verb, rule->kind->prefix);
+		hash = probemeter_hash_label_(probemeter_hash_label_(hash, rule->glob), rule->name ? rule->name : "");
+	}
+	return hash;
 }

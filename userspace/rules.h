@@ -22,6 +22,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct rules;
 struct service_facts;
@@ -57,5 +58,8 @@ bool rules_name(const struct rules *rules, const char *name, const struct servic
 /* Is any rule about who is counted? About users? */
 bool rules_choose(const struct rules *rules);
 bool rules_by_uid(const struct rules *rules);
+
+/* Of all that they say; 0: nothing. */
+uint64_t rules_hash(const struct rules *rules);
 
 #endif

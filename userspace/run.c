@@ -19,30 +19,33 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "adopt.h"
 #include "attach.h"
 #include "check.h"
 #include "collect.h"
 #include "console.h"
 #include "delta.h"
 #include "host.h"
+#include "lock.h"
 #include "log.h"
 #include "options.h"
 #include "outage.h"
 #include "phase.h"
 #include "rules.h"
 #include "sender.h"
+#include "stop.h"
 #include "trial.h"
 #include "watch.h"
 
 /* Told to end, a collector that is silent for so long is not waited for any more. */
 #define FLUSH_QUIET_MS 3000
 
+#define EXIT_LOCKED 3
+
 struct agent {
 	const struct options *options;
-	struct kernel kernel;
+	struct adopted adopted; /* maps, and what is known about them */
 	struct trial trial;
-	struct metrics *metrics;
-	struct services *services;
 	struct collector *collector;
 	struct discovery discovery;
 	struct discover_events events;
@@ -57,9 +60,10 @@ struct agent {
 	uint64_t unanswered; /* deltas that may have arrived, since the last export that did */
 	const struct metric *too_large; /* named in the log last */
 	size_t binaries;
-	bool said_nothing_found;
+	bool said_nothing_found, said_full;
 	uint64_t phase_ns; /* of the exports within the interval */
 	uint64_t quiet_ms; /* of the last export, see sender_flush() */
+	int lock;
 	uint64_t collected_ns; /* when, CLOCK_MONOTONIC; 0: not yet */
 	int signal_fd;
 };
@@ -72,9 +76,26 @@ static uint64_t clock_ns(clockid_t clock)
 	return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
 }
 
+/* Attach, for good where that can be. */
+static int links_make(struct agent *agent, struct object *object)
+{
+	struct attach_plan plan;
+	int err = adopt_plan(&agent->adopted, object, agent->trial.way, &plan);
+
+	if (!err)
+		err = attach_object(&agent->adopted.kernel, &agent->adopted.pins, &plan, object);
+	if (!err && plan.keep_only)
+		log_message(LOG_INFO, "attached: '%s': by another build, which read its metrics in another way; its counters and "
+			    "histograms stay as they are until the file is replaced", object->path);
+	if (!err && attach_unpinned(object->attachment))
+		log_message(LOG_WARN, "attach: '%s': %zu links cannot be pinned in '%s'; they end with this agent", object->path,
+			    attach_unpinned(object->attachment), agent->adopted.pins.directory);
+	return err;
+}
+
 static void object_attach(struct agent *agent, struct object *object)
 {
-	int err = attach_object(&agent->kernel, agent->trial.way, object);
+	int err = links_make(agent, object);
 
 	if (err) {
 		log_message(LOG_WARN, "attach: '%s': %s; its counters and histograms are not counted", object->path,
@@ -117,19 +138,21 @@ static void object_found(void *context, struct object *object)
 		const struct metric *wanted = &object->descriptors.descriptor[i].metric;
 		const char *other;
 
-		err = metrics_intern(agent->metrics, wanted, &object->metric[i]);
-		if (err)
+		err = metrics_intern(agent->adopted.metrics, wanted, &object->metric[i]);
+		if (!err)
+			err = collector_metric_starts(agent->collector, object->metric[i], now);
+		if (err) {
+			object->metric[i] = NULL;
 			log_message(LOG_WARN, "attach: '%s' in '%s': no room for another metric (at most %d), not counted",
 				    wanted->name, object->path, PM_MAX_METRICS);
-		else
-			collector_metric_starts(agent->collector, object->metric[i], now);
-		other = err ? NULL : metrics_conflict(agent->metrics, object->metric[i]);
+		}
+		other = err ? NULL : metrics_conflict(agent->adopted.metrics, object->metric[i]);
 		if (other)
 			log_message(LOG_WARN, "metric '%s' in '%s': another metric of this name has another %s; they stay apart by "
 				    "service, and one should be renamed", wanted->name, object->path, other);
 	}
-	/* Where rules choose, only for a process that is counted, or if the command line says so. */
-	if (!rules_choose(agent->rules) || is_asked_for(agent, object->path))
+	/* Where rules choose, only for a process that is counted, or was by the same rules, or if the command line says so. */
+	if (!rules_choose(agent->rules) || is_asked_for(agent, object->path) || adopt_stays(&agent->adopted, object))
 		object_attach(agent, object);
 }
 
@@ -141,7 +164,8 @@ static void object_gone(void *context, struct object *object)
 		return;
 	agent->self.sites -= attach_count(object->attachment);
 	agent->binaries--;
-	attach_free(object->attachment);
+	attach_remove(object->attachment);
+	adopt_object_gone(&agent->adopted, object);
 	object->attachment = NULL;
 	log_message(LOG_INFO, "detached: '%s': the file is deleted and no process has it mapped, or it is being written to",
 		    object->path);
@@ -151,7 +175,7 @@ static void file_identify(void *context, int fd, struct object_id *id)
 {
 	const struct agent *agent = context;
 
-	kernel_file(&agent->kernel, fd, &id->device, &id->inode);
+	kernel_file(&agent->adopted.kernel, fd, &id->device, &id->inode);
 }
 
 /* By the rules: a file that none excludes is attached for the first process that is counted. */
@@ -170,6 +194,18 @@ static void admit(struct agent *agent)
 		}
 }
 
+/* The host has been looked at: go on with what an earlier agent left. */
+static void adopted(struct agent *agent)
+{
+	adopt_files(&agent->adopted, &agent->discovery.objects, &agent->events);
+	adopt_count(&agent->adopted); /* the first time; then it has nothing to do */
+	if (remember_full(agent->adopted.remember) && !agent->said_full) {
+		agent->said_full = true;
+		log_message(LOG_WARN, "run: no room to remember more services and series for the next agent; 'probemeter stop "
+			    "--detach' and a new start begin anew");
+	}
+}
+
 /* Do what watching is due for. Services that showed up are named while their processes live. */
 static void watch(struct agent *agent, uint64_t now_ns)
 {
@@ -186,6 +222,8 @@ static void watch(struct agent *agent, uint64_t now_ns)
 		agent->said_nothing_found = true;
 		log_message(LOG_INFO, "no process has probes yet; looking for new ones");
 	}
+	if (settled)
+		adopted(agent);
 }
 
 /* Before an export: the dead must be out of the levels, and forked children in. */
@@ -429,6 +467,8 @@ static void loop(struct agent *agent)
 	/* --once counts over one whole interval. */
 	next_export += agent->options->once ? interval_ns :
 					      phase_wait_ns(clock_ns(CLOCK_REALTIME), interval_ns, agent->phase_ns);
+	/* What lives is attached, and what an earlier agent counted is ours, before anything is sent. */
+	watch(agent, clock_ns(CLOCK_MONOTONIC));
 	while (!end) {
 		now = clock_ns(CLOCK_MONOTONIC);
 		if (now >= next_export && agent->options->once)
@@ -487,6 +527,36 @@ static int rules_read(struct agent *agent)
 	return err;
 }
 
+static int lock(struct agent *agent)
+{
+	const char *directory = agent->options->run_dir;
+	pid_t pid = 0;
+
+	agent->lock = lock_take(directory, &pid);
+	if (agent->lock == -EBUSY && pid)
+		log_message(LOG_ERROR, "run: process %d is this host's agent, by the lock '%s/agent.lock'; 'probemeter stop' ends it", pid,
+			    directory);
+	else if (agent->lock == -EBUSY)
+		log_message(LOG_ERROR, "run: an agent outside of this pid namespace holds the lock '%s/agent.lock'", directory);
+	else if (agent->lock < 0)
+		log_message(LOG_ERROR, "run: '%s' cannot be used for the lock: %s; give another one with --run-dir", directory,
+			    strerror(-agent->lock));
+	return agent->lock < 0 ? agent->lock : 0;
+}
+
+/* Told to do nothing: then nothing of an earlier agent goes on either. */
+static int idle(struct agent *agent)
+{
+	int err;
+
+	if (!pins_there(agent->options->bpffs))
+		return 0;
+	err = lock(agent);
+	if (!err)
+		err = stop_detach(agent->options);
+	return err;
+}
+
 static int start(struct agent *agent)
 {
 	struct kernel_limits limits = kernel_limits_default();
@@ -499,6 +569,9 @@ static int start(struct agent *agent)
 		log_message(LOG_ERROR, "run: %s; 'probemeter check' says what each requirement is for", line);
 		return -EPERM;
 	}
+	err = lock(agent);
+	if (err)
+		return err;
 	files_allow();
 	limits.per_process = agent->options->per_process;
 	limits.choose = rules_choose(agent->rules);
@@ -508,38 +581,35 @@ static int start(struct agent *agent)
 		    limits.services);
 	err = trial_run((enum kernel_links)agent->options->links, &agent->trial);
 	if (!err)
-		err = kernel_load(&limits, agent->trial.links, &agent->kernel);
+		err = adopt_begin(agent->options, &limits, agent->trial.links, &agent->adopted);
 	if (err) {
 		log_message(LOG_ERROR, "run: the kernel refused the BPF programs: %s; 'probemeter check' says what this host lacks",
 			    strerror(-err));
 		return err;
 	}
-	kernel_watch(&agent->kernel);
 	trial_describe(&agent->trial, line, sizeof(line));
 	log_message(LOG_INFO, "kernel: %s; its maps take %.1f MiB now", line,
-		    (double)kernel_bytes_now(&agent->kernel) / (1 << 20));
+		    (double)kernel_bytes_now(&agent->adopted.kernel) / (1 << 20));
 	if (host_pid_namespace())
 		log_message(LOG_INFO, "this pid namespace is not the host's: processes outside of it are not seen; what they fire "
 			    "counts under what their exec gave, their levels do not: run in the host's (hostPID: true, --pid=host)");
-	agent->metrics = metrics_new();
-	agent->services = services_new(agent->options->default_service);
 	agent->arena = arena_new();
 	err = host_identity("", host);
 	if (err)
 		log_message(LOG_WARN, "/var/lib/probemeter/host-id: %s; a clone of this host would get other service.instance.ids "
 			    "only by another host name", strerror(-err));
-	if (agent->services)
-		services_host(agent->services, host);
-	if (agent->metrics && agent->services &&
-	    !services_agent(agent->services, agent->options->service_name, agent->options->resource.pair,
+	services_host(agent->adopted.services, host);
+	if (!services_agent(agent->adopted.services, agent->options->service_name, agent->options->resource.pair,
 			    agent->options->resource.count, &own)) {
-		agent->collector = collector_new(&agent->kernel, agent->metrics, agent->services, own,
-						 agent->trial.result[agent->trial.way].ns,
+		agent->collector = collector_new(&agent->adopted.kernel, agent->adopted.metrics, agent->adopted.services,
+						 agent->adopted.remember, own, agent->trial.result[agent->trial.way].ns,
 						 agent->options->aggregation == AGGREGATION_EXPONENTIAL);
 		agent->phase_ns = phase_of(own, agent->options->interval_ms * 1000000ull);
 	}
 	if (agent->collector)
 		collector_choose(agent->collector, agent->rules, agent->options->per_process);
+	if (agent->collector && collector_restore(agent->collector))
+		return -ENOMEM;
 	if (exporters & EXPORTER_CONSOLE)
 		agent->console = console_new(stdout);
 	if (exporters & EXPORTER_OTLP)
@@ -579,17 +649,23 @@ static void finish(struct agent *agent)
 	sender_free(agent->sender);
 	delta_free(agent->delta);
 	console_free(agent->console);
-	collector_free(agent->collector);
-	services_free(agent->services);
-	metrics_free(agent->metrics);
 	arena_free(agent->arena);
-	kernel_free(&agent->kernel);
+	if (agent->adopted.pins.persistent && agent->collector)
+		log_message(LOG_INFO, "run: ended; counting goes on; 'probemeter stop --detach' ends it");
+	collector_free(agent->collector);
+	adopt_end(&agent->adopted);
 	rules_free(agent->rules);
+	lock_release(agent->lock);
+}
+
+static int exit_code(const struct agent *agent, int err)
+{
+	return agent->lock == -EBUSY ? EXIT_LOCKED : err ? 1 : 0;
 }
 
 int run(const struct options *options)
 {
-	struct agent agent = { .options = options };
+	struct agent agent = { .options = options, .lock = -1 };
 	const char *reason = options_noop_reason(options);
 	sigset_t signals;
 	int err = 0, received;
@@ -600,9 +676,11 @@ int run(const struct options *options)
 	(void)sigprocmask(SIG_BLOCK, &signals, NULL);
 	if (reason) {
 		log_message(LOG_INFO, "%s", reason);
-		if (!options->once)
+		err = idle(&agent);
+		if (!options->once && err != -EBUSY)
 			(void)sigwait(&signals, &received);
-		return 0;
+		lock_release(agent.lock);
+		return exit_code(&agent, err);
 	}
 	if (rules_read(&agent)) {
 		rules_free(agent.rules);
@@ -618,5 +696,5 @@ int run(const struct options *options)
 		loop(&agent);
 	finish(&agent);
 	(void)close(agent.signal_fd);
-	return err ? 1 : 0;
+	return exit_code(&agent, err);
 }

@@ -241,7 +241,7 @@ int self_samples(const struct self *self, const struct metrics *metrics, const u
 	};
 	for (i = 0; i < count; i++) {
 		ret[i].resource = resource;
-		ret[i].start_unix_ns = start_unix_ns;
+		ret[i].start_unix_ns = ret[i].metric == &dropped ? self->dropped_start_unix_ns : start_unix_ns;
 	}
 	return 0;
 }

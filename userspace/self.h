@@ -29,6 +29,7 @@ struct self {
 	double cpu_utilization; /* since the measurement before, of all CPUs */
 	uint64_t cpu_ns, measured_ns; /* of that measurement */
 	struct durations attach; /* from a new file's first mapping, exec or dlopen, to its probes attached */
+	uint64_t dropped_start_unix_ns; /* drops are in the kernel's maps, which may be older than this agent */
 };
 
 /* One request has been sent, or has failed, with all its tries: what it took and what the collector said. */

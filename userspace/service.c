@@ -129,6 +129,18 @@ void services_rules(struct services *services, const struct rules *rules)
 	services->rules = rules;
 }
 
+uint64_t services_hash(const struct services *services)
+{
+	const char *const said[] = { services->default_name, services->host_name, services->machine_id, services->arch,
+				     services->host };
+	uint64_t hash = rules_hash(services->rules);
+	size_t i;
+
+	for (i = 0; i < sizeof(said) / sizeof(said[0]); i++)
+		hash = probemeter_hash_label_(hash, said[i]);
+	return hash;
+}
+
 static void entry_free(struct services *services, struct entry *entry)
 {
 	HASH_DEL(services->known, entry);
@@ -235,6 +247,22 @@ static void instance_id(const struct services *services, const struct attribute 
 		       (unsigned long long)(half[1] & 0xffffffffffffull));
 }
 
+static const struct attribute of_build[] = {
+	{ "telemetry.sdk.name", "probemeter" },
+	{ "telemetry.sdk.language", "c" },
+	{ "telemetry.sdk.version", PROBEMETER_VERSION },
+};
+
+bool service_of_build(const struct attribute *attribute)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(of_build) / sizeof(of_build[0]); i++)
+		if (!strcmp(attribute->key, of_build[i].key) && !strcmp(attribute->value, of_build[i].value))
+			return true;
+	return false;
+}
+
 #define OWN_ATTRIBUTES 16
 
 static int complete(struct services *services, struct arena *scratch, const struct attribute *given, size_t given_count,
@@ -268,9 +296,8 @@ static int complete(struct services *services, struct arena *scratch, const stru
 	attribute_default(list, &count, "host.id", services->machine_id);
 	attribute_default(list, &count, "host.arch", services->arch);
 	attribute_default(list, &count, "os.type", "linux");
-	attribute_default(list, &count, "telemetry.sdk.name", "probemeter");
-	attribute_default(list, &count, "telemetry.sdk.language", "c");
-	attribute_default(list, &count, "telemetry.sdk.version", PROBEMETER_VERSION);
+	for (i = 0; i < sizeof(of_build) / sizeof(of_build[0]); i++)
+		attribute_default(list, &count, of_build[i].key, of_build[i].value);
 	return intern(services, scratch, list, count, ret);
 }
 
@@ -366,6 +393,16 @@ int services_agent(struct services *services, const char *name, const struct att
 		name = clean(scratch, name ? name : "probemeter");
 	if (scratch && name)
 		err = complete(services, scratch, given, given_count, name, PROBEMETER_VERSION, &nothing, ret);
+	arena_free(scratch);
+	return err;
+}
+
+int services_again(struct services *services, struct attribute *attribute, size_t count, const struct resource **ret)
+{
+	static const struct service_facts nothing;
+	struct arena *scratch = arena_new();
+	int err = scratch ? complete(services, scratch, attribute, count, NULL, NULL, &nothing, ret) : -ENOMEM;
+
 	arena_free(scratch);
 	return err;
 }

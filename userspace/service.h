@@ -35,6 +35,9 @@ void services_host(struct services *services, const char *identity);
 
 /* From now on names are given and allowed by @rules, which outlive @services. */
 void services_rules(struct services *services, const struct rules *rules);
+
+/* Of all that is not the process's own in a resource: rules, default name, host. Where it differs, so may names. */
+uint64_t services_hash(const struct services *services);
 void services_free(struct services *services);
 
 /**
@@ -63,6 +66,13 @@ bool service_machine_id(const char *path, char ret[SERVICE_MACHINE_ID + 1]);
 
 /* host.arch for what uname() calls @machine: the semantic conventions' word, or @machine where they have none. */
 const char *service_arch(const char *machine);
+
+/* A resource that an earlier agent made, from its attributes without those of service_of_build(): the same one that its
+ * living processes make. Return: 0 or -ENOMEM. */
+int services_again(struct services *services, struct attribute *attribute, size_t count, const struct resource **ret);
+
+/* Does this attribute only say which build of the agent speaks? */
+bool service_of_build(const struct attribute *attribute);
 
 /* service.name of a resource. */
 const char *service_name(const struct resource *resource);

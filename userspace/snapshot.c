@@ -59,9 +59,15 @@ static int reserve(void *array, size_t count, size_t *room, size_t size)
 }
 
 /* One word of memory that programs write to at the same time. */
-static uint64_t word(const __u64 *at)
+static uint64_t word(const void *at)
 {
-	return __atomic_load_n(at, __ATOMIC_ACQUIRE);
+	return __atomic_load_n((const uint64_t *)at, __ATOMIC_ACQUIRE);
+}
+
+static void sum_add(struct raw_cell *cell, uint64_t sum)
+{
+	cell->total.sum += sum;
+	cell->high += cell->total.sum < sum;
 }
 
 /* The cells, from the kernel's own memory. A slot's hash is complete once its `where` is not busy any more. */
@@ -79,13 +85,19 @@ static int cells_read(const struct kernel *kernel, struct snapshot *snapshot)
 		if (reserve(&snapshot->cell, snapshot->cell_count, &snapshot->cell_room, sizeof(*cell)))
 			return -ENOMEM;
 		cell = &snapshot->cell[snapshot->cell_count++];
-		*cell = (struct raw_cell){ .key = { .hash = place->hash, .where = where } };
+		/* The carry before the sum: a sum that has gone round meanwhile is too low for a moment, never too high. */
+		*cell = (struct raw_cell){ .key = { .hash = place->hash, .where = where }, .high = word(&kernel->carries[slot]) };
 		for (cpu = 0; cpu < kernel->cpus; cpu++) {
 			const struct pm_cell *row = &kernel->cells[(size_t)cpu * kernel->slots + slot];
 
 			/* The sum first: the programs add to it last, so it never runs ahead of its count. */
-			cell->total.sum += word(&row->sum);
+			sum_add(cell, word(&row->sum));
 			cell->total.count += word(&row->count);
+		}
+		if (kernel->carried) {
+			cell->high += kernel->carried[slot].high;
+			sum_add(cell, kernel->carried[slot].sum);
+			cell->total.count += kernel->carried[slot].count;
 		}
 	}
 	return 0;
@@ -101,7 +113,8 @@ static void cells_join(struct snapshot *snapshot)
 
 		if (last->key.where == next->key.where && last->key.hash == next->key.hash) {
 			last->total.count += next->total.count;
-			last->total.sum += next->total.sum;
+			last->high += next->high;
+			sum_add(last, next->total.sum);
 		} else {
 			snapshot->cell[++to] = *next;
 		}
@@ -190,6 +203,8 @@ static int drops_read(const struct kernel *kernel, struct snapshot *snapshot)
 		done += count;
 		in = next;
 	}
+	for (next = 0; kernel->carried && next < PM_MAX_METRICS * PM_DROP_REASONS; next++)
+		snapshot->drop[next] += kernel->carried[kernel->slots + next].count;
 	return 0;
 }
 

@@ -14,6 +14,7 @@
 struct raw_cell {
 	struct pm_cell_key key;
 	struct pm_cell total; /* over all CPUs, modulo 2^64 */
+	uint64_t high; /* of the sum: how often 2^64 */
 };
 
 struct raw_series {

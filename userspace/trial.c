@@ -119,7 +119,7 @@ static uint64_t hits_read(const struct kernel *kernel)
 static int try_way(const struct kernel *kernel, enum attach_way way, int fd, const struct descriptor *d,
 		   struct trial_result *ret)
 {
-	struct attachment *attachment = attach_new();
+	struct attachment *attachment = attach_new(NULL, 0);
 	struct kernel_site places[2];
 	struct report report;
 	int err, status, pipes[2];
@@ -153,30 +153,55 @@ out:
 	return err;
 }
 
+/* The stub of the binary open at @fd; NULL if it cannot be found. */
+static const struct descriptor *stub_of(int fd, struct arena *arena)
+{
+	struct descriptors own = { 0 };
+	size_t i;
+
+	if (fd < 0 || !arena || descriptors_read(fd, arena, &own))
+		return NULL;
+	for (i = 0; i < own.count; i++)
+		if (!strcmp(own.descriptor[i].metric.scope, TRIAL_SCOPE))
+			return &own.descriptor[i];
+	return NULL;
+}
+
+int trial_barrier(const struct kernel *kernel)
+{
+	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), err;
+	struct attachment *attachment = attach_new(NULL, 0);
+	struct arena *arena = arena_new();
+	const struct descriptor *stub = stub_of(fd, arena);
+	struct kernel_site places[2];
+
+	err = stub && attachment ? attach_sites(kernel, attachment, kernel->skeleton->progs.counter, fd, places,
+						attach_places(ATTACH_NOTED, stub, 0, places)) :
+				   -ENOENT;
+	attach_free(attachment);
+	arena_free(arena);
+	if (fd >= 0)
+		(void)close(fd);
+	return err;
+}
+
 int trial_run(enum kernel_links links, struct trial *ret)
 {
 	const struct kernel_limits limits = { .cells = 1024, .series = 64, .services = 64, .series_per_metric = 64 };
 	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), err;
 	struct arena *arena = arena_new();
+	const struct descriptor *stub = stub_of(fd, arena);
 	struct kernel kernel = { 0 };
-	struct descriptors own = { 0 };
 	struct trial trial = { 0 };
 	enum attach_way way;
-	size_t i;
 
-	err = arena ? fd < 0 ? -errno : descriptors_read(fd, arena, &own) : -ENOMEM;
-	if (err)
-		goto out;
-	for (i = 0; i < own.count; i++)
-		if (!strcmp(own.descriptor[i].metric.scope, TRIAL_SCOPE))
-			break;
-	err = i == own.count ? -ENOENT : kernel_load(&limits, links, &kernel);
+	err = stub ? kernel_load(&limits, links, NULL, &kernel) : -ENOENT;
 	if (err)
 		goto out;
 	trial.links = kernel.links;
 	for (way = 0; way < ATTACH_WAYS; way++) {
 		struct trial_result *result = &trial.result[way];
-		int failed = try_way(&kernel, way, fd, &own.descriptor[i], result);
+		int failed = try_way(&kernel, way, fd, stub, result);
 
 		log_message(LOG_DEBUG, "trial: %s: %s, %.0f ns per hit", attach_way_name[way],
 			    failed ? strerror(-failed) : result->counts ? "counts" : "does not count every hit", result->ns);

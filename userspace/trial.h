@@ -32,6 +32,10 @@ struct trial {
  */
 int trial_run(enum kernel_links links, struct trial *ret);
 
+/* Return when no hit of any probe is under way that began before the call: the kernel waits for that when it takes a probe
+ * away, so a probe nobody hits is attached and taken away. Return: 0 or -errno. */
+int trial_barrier(const struct kernel *kernel);
+
 /* One line for people: the way taken and what a hit costs. */
 void trial_describe(const struct trial *trial, char *ret, size_t size);
 

@@ -60,7 +60,7 @@ static int stubs(int fd, enum attach_way way, struct kernel_site *ret, uint32_t 
 
 int main(int argc, char **argv)
 {
-	struct attachment *attachment = attach_new();
+	struct attachment *attachment = attach_new(NULL, 0);
 	struct kernel kernel = { 0 };
 	struct kernel_site site[64];
 	struct bpf_program *program;

@@ -52,6 +52,7 @@ struct bench {
 	struct kernel kernel;
 	struct metrics *metrics;
 	struct services *services;
+	struct remember *remember;
 	struct collector *collector;
 	struct discovery discovery;
 	struct discover_events events;
@@ -70,14 +71,15 @@ static uint64_t clock_ns(clockid_t clock)
 /* As run.c does. */
 static void found(void *context, struct object *object)
 {
+	const struct attach_plan plan = { .way = ATTACH_NOTED };
 	struct bench *bench = context;
 	size_t i;
 
 	object->metric = calloc(object->descriptors.count, sizeof(struct metric *));
 	for (i = 0; object->metric && i < object->descriptors.count; i++)
 		if (!metrics_intern(bench->metrics, &object->descriptors.descriptor[i].metric, &object->metric[i]))
-			collector_metric_starts(bench->collector, object->metric[i], clock_ns(CLOCK_REALTIME));
-	if (!object->metric || attach_object(&bench->kernel, ATTACH_NOTED, object))
+			(void)collector_metric_starts(bench->collector, object->metric[i], clock_ns(CLOCK_REALTIME));
+	if (!object->metric || attach_object(&bench->kernel, NULL, &plan, object))
 		fprintf(stderr, "collect: '%s' cannot be attached\n", object->path);
 }
 
@@ -92,7 +94,7 @@ static int start(struct bench *bench)
 {
 	const struct kernel_limits limits = kernel_limits_default();
 	const struct resource *own;
-	int err = kernel_load(&limits, KERNEL_LINKS_AUTO, &bench->kernel);
+	int err = kernel_load(&limits, KERNEL_LINKS_AUTO, NULL, &bench->kernel);
 
 	if (err)
 		return err;
@@ -101,7 +103,9 @@ static int start(struct bench *bench)
 	bench->arena = arena_new();
 	if (!bench->metrics || !bench->services || !bench->arena || services_agent(bench->services, NULL, NULL, 0, &own))
 		return -ENOMEM;
-	bench->collector = collector_new(&bench->kernel, bench->metrics, bench->services, own, 300, false);
+	if (remember_new(&bench->kernel.journal, bench->metrics, bench->services, &bench->remember))
+		return -ENOMEM;
+	bench->collector = collector_new(&bench->kernel, bench->metrics, bench->services, bench->remember, own, 300, false);
 	bench->events = (struct discover_events){ .found = found, .gone = gone, .context = bench };
 	return bench->collector ? 0 : -ENOMEM;
 }

@@ -29,11 +29,15 @@ class Agent(Child):
     """`probemeter run` with exactly the environment variables given.
 
         with Agent(directory, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp, OTEL_METRIC_EXPORT_INTERVAL=500) as agent:
+
+    Unless a @host says where, it has a lock of its own and no bpffs: it is alone, and nothing of it outlives it.
     """
 
-    def __init__(self, directory, *arguments, prefix=(), binary=PROBEMETER, **variables):
-        log = pathlib.Path(directory) / f"agent-{time.monotonic_ns()}.log"
-        super().__init__([*prefix, binary, "run", *arguments], log, env=clean_environment(**variables), cwd="/")
+    def __init__(self, directory, *arguments, prefix=(), binary=PROBEMETER, host=None, **variables):
+        name = f"agent-{time.monotonic_ns()}"
+        places = host.flags if host else ["--bpffs", f"{directory}/none", "--run-dir", f"{directory}/{name}.run"]
+        super().__init__([*prefix, binary, "run", *places, *arguments], pathlib.Path(directory) / f"{name}.log",
+                         env=clean_environment(**variables), cwd="/")
 
     def wait_attached(self, pid, binary, timeout_s=20.0, times=1):
         """Until this agent says that it attached to what @pid runs (for the @times-th time, where a file of the same

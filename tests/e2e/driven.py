@@ -118,9 +118,9 @@ class Driven:
         self.process.stdout.close()
 
 
-def start_agent(directory, server, prefix=(), **variables):
+def start_agent(directory, server, *arguments, prefix=(), **variables):
     variables.setdefault("OTEL_METRIC_EXPORT_INTERVAL", INTERVAL_MS)
-    return Agent(directory, prefix=prefix, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp, **variables)
+    return Agent(directory, *arguments, prefix=prefix, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp, **variables)
 
 
 def wait_attached(agent, *services):

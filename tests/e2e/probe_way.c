@@ -85,7 +85,7 @@ static int attach_plain(const struct kernel *kernel, const char *path, char *con
 int main(int argc, char **argv)
 {
 	const struct kernel_limits limits = { .cells = 4096, .series = 256, .services = 64, .series_per_metric = 64 };
-	struct attachment *attachment = attach_new();
+	struct attachment *attachment = attach_new(NULL, 0);
 	uint32_t count = (uint32_t)argc - 2, number;
 	struct kernel kernel = { 0 };
 	enum attach_way way;
@@ -96,7 +96,7 @@ int main(int argc, char **argv)
 		return 2;
 	for (way = 0; way < ATTACH_WAYS && strcmp(argv[1], way_word[way]); way++)
 		;
-	err = kernel_load(&limits, KERNEL_LINKS_AUTO, &kernel);
+	err = kernel_load(&limits, KERNEL_LINKS_AUTO, NULL, &kernel);
 	if (err)
 		goto out;
 	if (way == ATTACH_WAYS) {

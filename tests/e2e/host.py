@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A place of a test's own where agents pin and lock: a bpffs and a run directory, both gone with the test.
+
+The bpffs is mounted in a mount namespace that only this process and its children are in: even a killed test leaves
+neither a mount nor a pin.
+"""
+import ctypes
+import json
+import os
+import pathlib
+import subprocess
+
+from agent import run_to_end
+
+CLONE_NEWNS = 0x20000
+MS_REC, MS_PRIVATE = 0x4000, 0x40000
+MNT_DETACH = 2
+_libc = ctypes.CDLL(None, use_errno=True)
+_private = False
+
+
+def _call(function, *arguments):
+    if function(*arguments):
+        error = ctypes.get_errno()
+        raise OSError(error, f"{function.__name__}: {os.strerror(error)}")
+
+
+def _enter_namespace():
+    """Once per process, and before it has threads."""
+    global _private
+    if not _private:
+        _call(_libc.unshare, CLONE_NEWNS)
+        _call(_libc.mount, b"none", b"/", None, MS_REC | MS_PRIVATE, None)
+        _private = True
+
+
+class Host:
+    """with Host(directory, "name") as host: Agent(directory, host=host, ...); @bpffs=False leaves the mount out."""
+
+    def __init__(self, directory, name, bpffs=True):
+        _enter_namespace()
+        self.bpffs = pathlib.Path(directory) / f"{name}.bpffs"
+        self.run_dir = pathlib.Path(directory) / f"{name}.run"
+        self.mounted = bpffs
+        self.flags = ["--bpffs", str(self.bpffs), "--run-dir", str(self.run_dir)]
+
+    def __enter__(self):
+        self.bpffs.mkdir()
+        if self.mounted:
+            _call(_libc.mount, b"bpf", str(self.bpffs).encode(), b"bpf", 0, None)
+        return self
+
+    def __exit__(self, *exc):
+        if self.mounted:
+            _call(_libc.umount2, str(self.bpffs).encode(), MNT_DETACH)
+
+    def stop(self, *arguments, timeout_s=90.0, **more):
+        """`probemeter stop`: (exit status, stderr lines)."""
+        status, _, err = run_to_end("stop", *self.flags, *arguments, timeout_s=timeout_s, **more)
+        return status, err
+
+    def sets(self):
+        """The directories of pins that are there."""
+        base = self.bpffs / "probemeter"
+        return sorted(path for path in base.iterdir() if path.is_dir()) if base.is_dir() else []
+
+    def pins(self):
+        return [path for path in self.bpffs.rglob("*") if path.is_file() and path.parent != self.bpffs]
+
+    def ids(self):
+        """{("map" or "link", id)} of everything pinned, asked of bpftool."""
+        found = set()
+        for path in self.pins():
+            kind = "link" if path.parent.name == "links" else "map"
+            found.add((kind, json.loads(bpftool(kind, "show", "pinned", str(path)))["id"]))
+        return found
+
+
+def bpftool(*arguments):
+    for tool in ("/usr/sbin/bpftool", "/sbin/bpftool"):
+        if os.access(tool, os.X_OK):
+            break
+    return subprocess.run([tool, "-j", *arguments], check=True, capture_output=True, timeout=20).stdout
+
+
+def known(kind_and_id):
+    """Does the kernel still have it?"""
+    kind, number = kind_and_id
+    return any(one["id"] == number for one in json.loads(bpftool(kind, "show")))

@@ -1,0 +1,391 @@
+#!/usr/bin/python3 -B
+# SPDX-License-Identifier: BSD-2-Clause
+"""Counting outlives the agent: killed, stopped, started again, and everything that happened in between is in the totals.
+
+The truth is build/services/hammer's own count. Everything pinned lies in a bpffs of this test (host.py).
+"""
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import capture
+import elf
+from agent import clean_environment, run_to_end
+from checks import Checks
+from driven import (Driven, drops, others_attached, own, snapshot_after, start_agent, steps_back, total, values, wait_attached,
+                    warnings)
+from host import Host, bpftool, known
+from process import BUILD, ROOT, Failed, scratch, wait_until
+from test_exact import COUNTERS, HISTOGRAMS, Truth, compare
+
+THREADS = 16
+RESTARTS = 6
+INT64_MAX = 2**63 - 1
+
+
+def kill(agent):
+    agent.signal(signal.SIGKILL)
+    agent.wait()
+
+
+def counts(checks, name, request, service, truth):
+    """Counters, and counts of histograms. (Truths taken from each other leave too few digits of floating sums.)"""
+    found, wanted = {}, {}
+    for metric in COUNTERS + HISTOGRAMS:
+        found[metric] = values(request, service, metric)
+        wanted[metric] = {key[1]: one["events"] if metric in HISTOGRAMS else one["total"]
+                          for key, one in truth.series.items() if key[0] == metric and one["events"]}
+    wrong = {metric: (found[metric], wanted[metric]) for metric in found if found[metric] != wanted[metric]}
+    checks.ok(f"{name}: {sum(map(len, wanted.values()))} series", not wrong and any(wanted.values()), wrong)
+
+
+def restarts(checks, directory, *arguments):
+    """Sixteen threads fire without a pause while agents come and go, by SIGKILL and by SIGTERM, at random times."""
+    seed = random.randrange(1 << 16)
+    dice = random.Random(seed)
+    with Host(directory, f"restarts{len(arguments)}") as host, capture.Server() as server, \
+            Driven("hammer", f"restart{len(arguments)}", "--threads", THREADS, "--seed", seed) as hammer:
+        hammer.answer()
+        with start_agent(directory, server, *arguments, host=host) as agent:
+            wait_attached(agent, hammer)
+            hammer.ask("run")
+            time.sleep(dice.uniform(0.1, 2))
+            kill(agent)
+        how = []
+        for _ in range(RESTARTS):
+            time.sleep(dice.choice((0, dice.uniform(0, 1))))
+            with start_agent(directory, server, *arguments, host=host) as agent:
+                # From the first instructions on to some exports later.
+                time.sleep(dice.uniform(0, 0.3) if dice.random() < 0.4 else dice.uniform(0.3, 3))
+                gently = dice.random() < 0.3
+                how.append("SIGTERM" if gently else "SIGKILL")
+                if gently and agent.running():
+                    checks.equal("SIGTERM: status 0", agent.stop(), 0)
+                else:
+                    kill(agent)
+        truth = Truth([hammer.ask("halt")])
+        with start_agent(directory, server, *arguments, host=host) as agent:
+            wait_attached(agent, hammer)
+            request = snapshot_after(server)
+            name = f"seed {seed}, {' '.join(how)}"
+            compare(checks, name, request, hammer.service, truth)
+            fired = sum(one["events"] for key, one in truth.series.items() if key[0] in COUNTERS + HISTOGRAMS)
+            counted = sum(value for metric in ("hammer.count.one", "hammer.count.four") + HISTOGRAMS
+                          for value in values(request, hammer.service, metric).values() if "sum" not in metric)
+            print(f"     {fired} events fired over {len(how) + 1} ends of an agent, {counted} of those whose value is a count")
+            checks.equal(f"{name}: no step back, no other start", steps_back(server.requests, {hammer.service})[:5], [])
+            checks.ok(f"{name}: it took over", any("goes on with the totals" in line for line in agent.lines()), agent.tail())
+            checks.equal(f"{name}: no warning", warnings(agent), [])
+            # And it goes on.
+            hammer.ask("fire 20")
+            checks.equal(f"{name}: the last agent counts on", total(snapshot_after(server), hammer.service, "hammer.count.four"),
+                         sum(value for value in values(request, hammer.service, "hammer.count.four").values()) + 20 * THREADS)
+        status, said = host.stop("--detach")
+        checks.equal("detached: status 0", status, 0)
+        checks.equal("detached: nothing is left", host.pins(), [])
+
+
+def other_build():
+    """The agent as a later version might be: another schema, other sizes of what is in the maps."""
+    subprocess.run(["make", "-s", "-j2", "-C", str(ROOT), "B=build/other", "SCHEMA_FLAGS=-DPM_SCHEMA=2 -DPM_OTHER_LAYOUT",
+                    "build/other/probemeter"], check=True, stdout=subprocess.DEVNULL, timeout=600)
+    return BUILD / "other/probemeter"
+
+
+def upgrades(checks, directory, *arguments):
+    """Builds of two schemas take turns, by SIGKILL at any time, while sixteen threads fire without a pause and processes
+    are born and die: nothing lost, nothing twice, no other start."""
+    seed = random.randrange(1 << 16)
+    dice = random.Random(seed)
+    builds = {"old": BUILD / "probemeter", "new": other_build()}
+    name = f"upgrade{len(arguments)}"
+    with Host(directory, name) as host, capture.Server() as server, \
+            Driven("hammer", name, "--threads", THREADS, "--seed", seed) as hammer, Driven("hammer", f"{name}-calm") as calm:
+        hammer.answer()
+        calm.answer()
+        with start_agent(directory, server, *arguments, host=host) as agent:
+            wait_attached(agent, hammer)
+            quiet = calm.ask("fire 30")
+            hammer.ask("run")
+            snapshot_after(server)
+            kill(agent)
+        how, brief = [], []
+        for turn in range(8):
+            which = "new" if turn % 2 == 0 or dice.random() < 0.3 else "old"
+            with start_agent(directory, server, *arguments, host=host, binary=builds[which]) as agent:
+                with contextlib.suppress(Failed):  # to be killed in the middle of a handover, or behind it
+                    if dice.random() < 0.5:
+                        agent.wait_ready("run", lambda: any("run: " in line for line in agent.lines()), 10)
+                        time.sleep(dice.uniform(0, 0.6))
+                        which += " early"
+                    else:
+                        agent.wait_ready("took", lambda: any("took over" in line or "goes on" in line for line in agent.lines()), 15)
+                        time.sleep(dice.uniform(0, 2))
+                how.append(which)
+                kill(agent)
+            one = Driven("hammer", f"{name}-brief", "--threads", 2, "--seed", turn, "--fire", 20)
+            with one:
+                brief.append(one.answer())
+        truth = Truth([hammer.ask("halt")])
+        for which in ("new", "old"):
+            with start_agent(directory, server, *arguments, host=host, binary=builds[which]) as agent:
+                wait_attached(agent, hammer)
+                request = snapshot_after(server)
+                label = f"seed {seed}, {', '.join(how)}, {which}"
+                compare(checks, label, request, hammer.service, truth)
+                events = sum(one["events"] for key, one in truth.series.items() if key[0] in HISTOGRAMS)
+                counted = sum(v for metric in HISTOGRAMS for v in values(request, hammer.service, metric).values())
+                print(f"     {which}: {events} values recorded, {counted} exported, difference {counted - events}")
+                counts(checks, f"{label}: a service that was quiet", request, calm.service, Truth([quiet]))
+                counts(checks, f"{label}: processes born and dead meanwhile", request, own(f"{name}-brief"), Truth(brief))
+                checks.equal(f"{label}: nothing dropped", drops(request, "hammer."), {})
+                checks.equal(f"{label}: no warning", warnings(agent), [])
+                checks.equal(f"{label}: one set is left", len(host.sets()), 1)
+                kill(agent)
+        checks.equal(f"{label}: no step back, no other start",
+                     steps_back(server.requests, {hammer.service, calm.service})[:5], [])
+        status, said = host.stop("--detach")
+        checks.equal("detached: status 0", status, 0)
+        checks.equal("detached: nothing is left", host.pins(), [])
+
+
+def away(checks, directory):
+    """Processes born and dead while no agent ran count under their own service name; a level falls with its process; a
+    file that is gone when the next agent comes is given up."""
+    binary = shutil.copy(BUILD / "services/hammer", directory / f"away-{os.getpid()}")
+    brief = shutil.copy(BUILD / "services/hammer", directory / f"brief-{os.getpid()}")
+    nameless = f"unknown_service:away-{os.getpid()}"
+    with Host(directory, "away") as host, capture.Server() as server:
+        other = Driven(brief, "away-brief", "--threads", 1)
+        with Driven(binary, "away-first", "--threads", 2) as first, contextlib.ExitStack() as later:
+            first.answer()
+            with start_agent(directory, server, host=host) as agent:
+                wait_attached(agent, first)
+                links = host.ids()
+                later.enter_context(other).answer()
+                wait_attached(agent, first, other)
+                early = [first.ask("fire 30"), other.ask("fire 10")]
+                request = snapshot_after(server)
+                compare(checks, "before", request, first.service, Truth(early[:1]))
+                links = host.ids() - links
+                kill(agent)
+        os.unlink(brief)
+        born = [Driven(binary, name, "--threads", 2, "--seed", n, "--fire", 50) for n, name in
+                enumerate(("away-born", "away-born", "away-other"))]
+        answers = []
+        for one in born:
+            with one:
+                answers.append(one.answer())
+                one.answer()
+                one.end()
+        subprocess.run([binary, "--threads", "1", "--fire", "40"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                       env=clean_environment(), check=True, timeout=60)
+        with start_agent(directory, server, host=host) as agent:
+            request = snapshot_after(server)
+            for service, truth in ((own("away-first"), Truth(early[:1])), (own("away-brief"), Truth(early[1:])),
+                                   (own("away-born"), Truth(answers[:2])), (own("away-other"), Truth(answers[2:]))):
+                counts(checks, service, request, service, truth)
+            checks.equal("one that named no service: under its file's name", total(request, nameless, "hammer.count.four"), 40)
+            checks.equal("levels of the dead are gone", [v for metric in ("hammer.open", "hammer.share")
+                                                         for v in values(request, own("away-first"), metric).values() if v], [])
+            checks.ok("and are 0, not absent", len(values(request, own("away-first"), "hammer.open")) > 0, "absent")
+            checks.ok("a file that is gone is given up", any("detached:" in line and brief.name in line for line in agent.lines()),
+                      agent.tail())
+            checks.ok("its links too", links and not all(map(known, links)), links)
+            checks.equal("no step back", steps_back(server.requests, {own("away-first")})[:5], [])
+            # A file that nobody has mapped now stays attached, and its next process counts from its first event.
+            with Driven(binary, "away-late", "--threads", 2, "--fire", 50) as late:
+                truth = Truth([late.answer()])
+                want = {key[1]: one["total"] for key, one in truth.series.items() if key[0] == "hammer.count.four" and
+                        one["events"]}
+                checks.equal("a later process of that file, from its first event",
+                             values(snapshot_after(server), late.service, "hammer.count.four"), want)
+
+
+def wrapped(checks, directory):
+    """A sum that went past 2^64 while no agent looked is that much for the next one."""
+    binary = directory / f"wrap-{os.getpid()}"
+    subprocess.run(["cc", "-O2", f"-I{ROOT}/include", str(ROOT / "tests/e2e/wrap.c"), "-o", str(binary)], check=True)
+    with Host(directory, "wrapped") as host, capture.Server() as server, Driven(binary, "wrapped") as wrap:
+        with start_agent(directory, server, host=host) as agent:
+            wait_attached(agent, wrap)
+            wrap.ask("7")
+            checks.equal("a small sum", total(snapshot_after(server), wrap.service, "wrap.total"), 7)
+            kill(agent)
+        for _ in range(5):
+            wrap.ask(str(1 << 62))
+        with start_agent(directory, server, host=host):
+            checks.equal("5 * 2^62 + 7 is past what OTLP can say, and does not fall",
+                         total(snapshot_after(server), wrap.service, "wrap.total"), INT64_MAX)
+            checks.equal("the histogram beside it", total(snapshot_after(server), wrap.service, "wrap.size"), 6)
+
+
+def one_agent(checks, directory):
+    """The second agent says who the first is, and exits 3; `stop` ends the first."""
+    with Host(directory, "one") as host, capture.Server() as server:
+        checks.equal("stop without an agent: status 0", host.stop()[0], 0)
+        with start_agent(directory, server, host=host) as agent:
+            snapshot_after(server)
+            status, _, err = run_to_end("run", *host.flags, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp)
+            checks.equal("the second: status 3", status, 3)
+            checks.ok("it names the first", any(f"process {agent.pid} " in line for line in err), err)
+            checks.ok("the first goes on", agent.running(), agent.tail())
+            status, err = host.stop()
+            checks.equal("stop: status 0", status, 0)
+            checks.equal("the agent has ended, with status 0", agent.wait(), 0)
+            checks.ok("it says that counting goes on", any("counting goes on; 'probemeter stop --detach'" in line
+                                                           for line in agent.lines()), agent.tail())
+        with start_agent(directory, server, host=host) as agent:
+            snapshot_after(server)
+            kill(agent)
+        with start_agent(directory, server, host=host) as agent:
+            snapshot_after(server)
+            checks.ok("a killed one holds no lock", agent.running(), agent.tail())
+
+
+def detach(checks, directory):
+    """`stop --detach` removes everything, with and without an agent; so does a start that is to do nothing."""
+    with Host(directory, "detach") as host, capture.Server() as server, Driven("hammer", "detach", "--threads", 4) as hammer:
+        hammer.answer()
+        image = elf.Elf(hammer.binary)
+        alone = not others_attached(hammer)
+
+        def gone(name, ids):
+            checks.ok(f"{name}: there were links and maps", {kind for kind, _ in ids} == {"link", "map"} and len(ids) > 10, ids)
+            checks.equal(f"{name}: no pin", (host.pins(), host.sets()), ([], []))
+            checks.equal(f"{name}: no link and no map", [one for one in ids if known(one)], [])
+            if alone:
+                checks.equal(f"{name}: all semaphores at 0", [v for v in elf.semaphores(hammer.pid, image).values() if v], [])
+            else:
+                checks.skip(f"{name}: all semaphores at 0", "another agent of this host is attached")
+            events = hammer.ask("fire 10")
+            checks.ok(f"{name}: the service fires on", len(events["series"]) > 1, events)
+
+        for name, killed in (("with an agent", False), ("without an agent", True)):
+            with start_agent(directory, server, host=host) as agent:
+                wait_attached(agent, hammer)
+                hammer.ask("fire 10")
+                ids = host.ids()
+                if killed:
+                    kill(agent)
+                    checks.ok("killed: semaphores stay up", all(elf.attached(hammer.pid, image) for _ in range(2)), "down")
+                    checks.equal("killed: links and maps stay", [one for one in ids if not known(one)], [])
+                status, said = host.stop("--detach")
+                checks.equal(f"{name}: status 0", status, 0)
+                checks.ok(f"{name}: says what it removed", any("removed" in line and "none of them" in line for line in said), said)
+                gone(name, ids)
+        status, said = host.stop("--detach")
+        checks.equal("nothing there: status 0", status, 0)
+        for name, variables in (("ENABLE_TRACING=false", {"ENABLE_TRACING": "false"}),
+                                ("OTEL_SDK_DISABLED=true", {"OTEL_SDK_DISABLED": "true"}), ("no exporter", {})):
+            with start_agent(directory, server, host=host) as agent:
+                wait_attached(agent, hammer)
+                ids = host.ids()
+                kill(agent)
+            if variables:
+                variables["OTEL_EXPORTER_OTLP_ENDPOINT"] = server.otlp
+            status, _, err = run_to_end("run", "--once", *host.flags, **variables)
+            checks.equal(f"{name}: status 0", status, 0)
+            gone(name, ids)
+        # What is held open by somebody else is not gone, and that is said.
+        with start_agent(directory, server, host=host) as agent:
+            wait_attached(agent, hammer)
+            kill(agent)
+        link = next(path for path in host.pins() if path.parent.name == "links")
+        elsewhere = host.bpffs / "held"
+        bpftool("link", "pin", "pinned", str(link), str(elsewhere))
+        status, said = host.stop("--detach")
+        checks.equal("held by somebody else: status 1", status, 1)
+        checks.ok("held by somebody else: says so", any("still in the kernel" in line for line in said), said)
+        elsewhere.unlink()
+
+
+def unreadable(checks, directory):
+    """Pins that are not what they should be are set aside, never mixed in."""
+    for name, place, spoil in (
+            ("a foreign map", "cells", ["type", "array", "key", "4", "value", "8", "entries", "4"]),
+            ("an empty journal", "journal", ["type", "array", "key", "4", "value", "4096", "entries", "1024", "flags", "1024"]),
+            ("a map is missing", "series", None)):
+        with Host(directory, place) as host, capture.Server() as server, Driven("hammer", f"un-{place}") as hammer:
+            hammer.answer()
+            with start_agent(directory, server, host=host) as agent:
+                wait_attached(agent, hammer)
+                before = hammer.ask("fire 25")
+                kill(agent)
+            directories = host.sets()
+            (directories[0] / place).unlink()
+            if spoil:
+                bpftool("map", "create", str(directories[0] / place), *spoil, "name", place)
+            with start_agent(directory, server, host=host) as agent:
+                wait_attached(agent, hammer)
+                after = hammer.ask("fire 15")
+                request = snapshot_after(server)
+                said = [line for line in agent.lines() if "set aside" in line]
+                checks.ok(f"{name}: says what it does", len(said) == 1 and str(directories[0]) in said[0] and
+                          "stop --detach" in said[0], agent.tail())
+                aside = [path for path in host.sets() if path.name.startswith("aside-")]
+                checks.equal(f"{name}: it is set aside, beside a new set", len(aside), len(host.sets()) - 1)
+                checks.ok(f"{name}: without links", aside and not (aside[0] / "links").exists(), aside)
+                counts(checks, f"{name}: counts anew", request, hammer.service, Truth([after], [before]))
+            status, _ = host.stop("--detach")
+            checks.equal(f"{name}: detached, status 0", status, 0)
+            checks.equal(f"{name}: nothing is left, aside or not", host.sets(), [])
+
+
+def without_bpffs(checks, directory):
+    """No bpffs: all works, counting ends with the agent, and the agent says so."""
+    with Host(directory, "none", bpffs=False) as host, capture.Server() as server, \
+            Driven("hammer", "nobpffs", "--threads", 4) as hammer:
+        hammer.answer()
+        alone = not others_attached(hammer)
+        with start_agent(directory, server, host=host) as agent:
+            wait_attached(agent, hammer)
+            before = hammer.ask("fire 50")
+            compare(checks, "first agent", snapshot_after(server), hammer.service, Truth([before]))
+            checks.ok("says what is lost, and the remedy", any("totals begin anew" in line and f"mount -t bpf bpf {host.bpffs}"
+                                                               in line for line in agent.lines()), agent.tail())
+            kill(agent)
+        if alone:
+            with contextlib.suppress(Failed):
+                wait_until("down", lambda: not any(elf.semaphores(hammer.pid, elf.Elf(hammer.binary)).values()), 5)
+            checks.ok("killed: semaphores are at 0", not any(elf.semaphores(hammer.pid, elf.Elf(hammer.binary)).values()), "up")
+        old = server.requests[-1]
+        with start_agent(directory, server, host=host) as agent:
+            wait_attached(agent, hammer)
+            after = hammer.ask("fire 30")
+            request = snapshot_after(server)
+            counts(checks, "next agent", request, hammer.service, Truth([after], [before]))
+            starts = [min(p.point.start_time_unix_nano for p in r.points() if p.service == hammer.service and p.kind != "gauge")
+                      for r in (old, request)]
+            checks.ok("with a later start", starts[0] < starts[1], starts)
+            checks.equal("ends with status 0", agent.stop(), 0)
+        status, said = host.stop("--detach")
+        checks.equal("stop --detach: status 0", status, 0)
+
+
+def main():
+    checks = Checks("restart")
+    if os.geteuid() != 0:
+        checks.skip("everything", "needs root")
+        return checks.finish()
+    parts = (("restarts", restarts), ("restarts, perf_event links", lambda c, d: restarts(c, d, "--links", "perf_event")),
+             ("upgrades and back", upgrades),
+             ("upgrades and back, perf_event links", lambda c, d: upgrades(c, d, "--links", "perf_event")),
+             ("nobody looks", away), ("past 2^64", wrapped), ("one agent", one_agent), ("detach", detach),
+             ("unreadable pins", unreadable), ("no bpffs", without_bpffs))
+    with scratch("restart") as directory:
+        for name, part in parts:
+            if len(sys.argv) < 2 or any(wanted in name for wanted in sys.argv[1:]):
+                with checks.run(name):
+                    part(checks, directory)
+    return checks.finish()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that context managers run
+    sys.exit(main())

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * adopt.c - from pins to a state that goes on, or from nothing to a new one.
+ *
+ * Consumes pins of earlier agents (pins.c), their journal (remember.c) and this build's programs (kernel.c); produces
+ * loaded maps with the metrics, services and objects that belong to them. What counts is never mixed: a set of maps is
+ * taken whole, or set aside whole.
+ *
+ * What was exact stays exact. Between two agents the links go on counting into the maps, processes that are born and die
+ * meanwhile included; their services are settled by the programs themselves. The new agent reads the same totals under
+ * the same ids, with the starts that the journal has.
+ */
+#include "adopt.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "options.h"
+#include "trial.h"
+
+static void when(uint64_t unix_ns, char ret[32])
+{
+	time_t seconds = (time_t)(unix_ns / 1000000000ull);
+	struct tm utc;
+
+	if (!gmtime_r(&seconds, &utc) || !strftime(ret, 32, "%Y-%m-%d %H:%M:%S UTC", &utc))
+		(void)strcpy(ret, "?");
+}
+
+static void say(const struct options *options, const struct adopted *adopted)
+{
+	const struct pins *pins = &adopted->pins;
+	char since[32];
+
+	when(journal_header(&adopted->kernel.journal)->start_unix_ns, since);
+	if (!pins->persistent)
+		log_message(LOG_INFO,
+			    options->once ? "run: nothing stays behind, as --once found no counting under way" :
+					    "run: '%s' is no bpffs: when this agent ends, counting ends, and totals begin anew with the next "
+					    "one; 'mount -t bpf bpf %s' before it starts mends that",
+			    options->bpffs, options->bpffs);
+	else if (adopted->handover.count)
+		log_message(LOG_INFO, "run: takes over the totals in '%s', counted since %s, into '%s'",
+			    adopted->handover.set[adopted->handover.count - 1].path, since, pins->directory);
+	else if (pins->adopted)
+		log_message(LOG_INFO, "run: goes on with the totals in '%s', counted since %s", pins->directory, since);
+	else
+		log_message(LOG_INFO, "run: counting goes on in '%s' when no agent runs; 'probemeter stop --detach' ends it",
+			    pins->directory);
+}
+
+static void release(struct adopted *adopted)
+{
+	remember_free(adopted->remember);
+	services_free(adopted->services);
+	metrics_free(adopted->metrics);
+	kernel_free(&adopted->kernel);
+	adopted->remember = NULL;
+	adopted->services = NULL;
+	adopted->metrics = NULL;
+}
+
+/* One try, with the pins as they are. */
+static int load(const struct options *options, const struct kernel_limits *limits, enum kernel_links links,
+		struct adopted *adopted)
+{
+	int err = kernel_load(limits, links, &adopted->pins, &adopted->kernel);
+
+	if (err)
+		return err;
+	kernel_watch(&adopted->kernel, &adopted->pins);
+	adopted->metrics = metrics_new();
+	adopted->services = services_new(options->default_service);
+	err = adopted->metrics && adopted->services ? 0 : -ENOMEM;
+	if (!err && adopted->pins.persistent)
+		err = handover_prepare(&adopted->handover, &adopted->kernel);
+	if (!err)
+		err = remember_new(&adopted->kernel.journal, adopted->metrics, adopted->services, &adopted->remember);
+	if (err)
+		release(adopted);
+	return err;
+}
+
+/* What cannot be used must not be found again. */
+static void set_aside(struct adopted *adopted)
+{
+	char where[PINS_PATH];
+	const char *path = adopted->handover.count ? adopted->handover.set[adopted->handover.count - 1].path :
+						     adopted->pins.directory;
+
+	(void)pins_set_aside(&adopted->pins, path, where, sizeof(where));
+	log_message(LOG_WARN,
+		    "run: what an earlier agent left in '%s' cannot be read; it is set aside as '%s', without its links, and its totals "
+		    "begin anew; 'probemeter stop --detach' removes it", path, where);
+}
+
+int adopt_begin(const struct options *options, const struct kernel_limits *limits, enum kernel_links links,
+		struct adopted *ret)
+{
+	char schema[KERNEL_SCHEMA];
+	int err, tries;
+
+	kernel_schema(limits, links, schema);
+	err = pins_open(options->bpffs, &ret->pins);
+	/* Each try puts one thing out of the way. */
+	for (tries = 0; tries <= HANDOVER_SETS && !err; tries++) {
+		err = handover_look(&ret->pins, schema, &ret->handover);
+		if (err)
+			break;
+		/* A look for one interval leaves the host as it was. */
+		if (options->once && !ret->pins.adopted) {
+			ret->pins.persistent = false;
+			ret->handover.count = 0;
+		}
+		err = load(options, limits, links, ret);
+		if (!err) {
+			say(options, ret);
+			/* Where nobody else counts, we do, from the first link on. */
+			if (!ret->handover.count)
+				adopt_count(ret);
+			return 0;
+		}
+		if (err != -EBADMSG || !ret->pins.persistent || (!ret->pins.adopted && !ret->handover.count))
+			return err;
+		set_aside(ret);
+		err = 0;
+	}
+	log_message(LOG_ERROR, "run: '%s/probemeter' cannot be used: %s; 'probemeter stop --detach' removes it", options->bpffs,
+		    strerror(-err));
+	return err ? err : -EBADMSG;
+}
+
+bool adopt_is_later(const struct adopted *adopted)
+{
+	return adopted->pins.adopted || adopted->handover.count;
+}
+
+void adopt_count(struct adopted *adopted)
+{
+	struct handover *handover = &adopted->handover;
+	int err = handover_finish(handover, &adopted->pins, &adopted->kernel, trial_barrier);
+
+	if (err)
+		log_message(LOG_WARN, "run: the totals of the earlier agent cannot be taken over: %s; they begin anew", strerror(-err));
+	else if (handover->count)
+		log_message(LOG_INFO, "run: took over %llu series, %llu cells, %llu events", (unsigned long long)handover->series,
+			    (unsigned long long)handover->cells, (unsigned long long)handover->events);
+	handover->count = 0;
+}
+
+void adopt_end(struct adopted *adopted)
+{
+	release(adopted);
+}
+
+/* --- objects */
+
+static void forget(struct adopted *adopted, struct remembered *object)
+{
+	pins_links_remove(&adopted->pins, object->number);
+	remember_object_gone(adopted->remember, object);
+}
+
+int adopt_plan(struct adopted *adopted, const struct object *object, enum attach_way way, struct attach_plan *ret)
+{
+	struct remembered *known = remember_find(adopted->remember, &object->id), *other;
+	const struct remembered *last = remember_any(adopted->remember, &object->id);
+	uint64_t sites;
+	int err;
+
+	if (last)
+		way = (enum attach_way)last->way;
+	err = attach_hash(&adopted->kernel, way, object, &sites);
+	if (err)
+		return err;
+	for (other = remember_objects(adopted->remember); other; other = other->next)
+		if (other != known && !other->gone && other->id.device == object->id.device &&
+		    other->id.inode == object->id.inode)
+			forget(adopted, other);
+	if (!known) {
+		err = remember_object(adopted->remember, object, way, sites, &known);
+		if (err)
+			return err;
+	}
+	known->found = true;
+	*ret = (struct attach_plan){
+		.way = (enum attach_way)known->way,
+		.number = known->number,
+		/* This build reads the file's descriptors in another way than the one that attached it. What is counted stays
+		 * as it is: a second link at the same place would count twice. */
+		.keep_only = known->sites != sites,
+	};
+	return 0;
+}
+
+void adopt_object_gone(struct adopted *adopted, const struct object *object)
+{
+	struct remembered *known = remember_find(adopted->remember, &object->id);
+
+	if (known)
+		remember_object_gone(adopted->remember, known);
+}
+
+bool adopt_stays(const struct adopted *adopted, const struct object *object)
+{
+	const struct remembered *known = remember_any(adopted->remember, &object->id);
+
+	return known && (!known->gone || adopted->handover.count) && !remember_renamed(adopted->remember);
+}
+
+static bool is_file(const struct remembered *object, uint64_t device, uint64_t inode)
+{
+	return object->id.device == device && object->id.inode == inode;
+}
+
+/* Is the file of that path still this one? Another version of it is, too: it is attached anew. */
+static bool in_place(const struct remembered *object, const struct discover_events *events)
+{
+	struct object_id id = { 0 };
+	struct stat st;
+	int fd;
+
+	if (stat(object->path, &st) || !S_ISREG(st.st_mode))
+		return false;
+	id.device = (uint64_t)major(st.st_dev) << 32 | minor(st.st_dev);
+	id.inode = st.st_ino;
+	if (is_file(object, id.device, id.inode))
+		return true;
+	/* On overlayfs it went by the file below. */
+	fd = open(object->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd >= 0) {
+		events->identify(events->context, fd, &id);
+		(void)close(fd);
+	}
+	return is_file(object, id.device, id.inode);
+}
+
+void adopt_files(struct adopted *adopted, struct objects *objects, const struct discover_events *events)
+{
+	struct remembered *known;
+	struct object *object;
+	bool here;
+
+	for (known = remember_objects(adopted->remember); known; known = known->next) {
+		/* Gone ones, too, in a handover: the old set has them attached until the turn. */
+		if (known->found || (known->gone && !adopted->handover.count))
+			continue;
+		known->found = true;
+		here = in_place(known, events);
+		/* What cannot be read now stays as it is. */
+		if (here && (objects_path(objects, events, known->path, &object) || object->attachment))
+			continue;
+		if (known->gone)
+			continue;
+		forget(adopted, known);
+		log_message(LOG_INFO, "detached: '%s': %s", known->path,
+			    here ? "no process that is counted has it mapped" :
+				   "no process has it mapped, and the path leads elsewhere");
+	}
+}

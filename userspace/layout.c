@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * layout.c - sizes and offsets of bpf/maps.h as a record, written when maps are made, read by whoever comes later.
+ */
+#include "layout.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "../bpf/maps.h"
+
+#define TAG_LAYOUT 32 /* of the journal's records; the ones below are remember.c's */
+
+void layout_own(uint32_t slots, uint32_t cpus, struct layout *ret)
+{
+	*ret = (struct layout){ {
+		[LAYOUT_FORM] = LAYOUT_FORM_1,
+		[LAYOUT_SLOTS] = slots,
+		[LAYOUT_CPUS] = cpus,
+		[LAYOUT_SLOT_SIZE] = sizeof(struct pm_slot),
+		[LAYOUT_SLOT_WHERE] = offsetof(struct pm_slot, where),
+		[LAYOUT_SLOT_HASH] = offsetof(struct pm_slot, hash),
+		[LAYOUT_CELL_SIZE] = sizeof(struct pm_cell),
+		[LAYOUT_CELL_COUNT] = offsetof(struct pm_cell, count),
+		[LAYOUT_CELL_SUM] = offsetof(struct pm_cell, sum),
+		[LAYOUT_METRICS] = PM_MAX_METRICS,
+		[LAYOUT_REASONS] = PM_DROP_REASONS,
+		[LAYOUT_CARRIED_SIZE] = sizeof(struct pm_carried),
+		[LAYOUT_SERIES_KEY_SIZE] = sizeof(struct pm_series_key),
+		[LAYOUT_SERIES_SIZE] = sizeof(struct pm_series),
+		[LAYOUT_USAGE_KEY_SIZE] = sizeof(struct pm_usage_key),
+		[LAYOUT_STRING_KEY_SIZE] = sizeof(struct pm_string_key),
+		[LAYOUT_PIECE] = PM_PIECE,
+		[LAYOUT_LABEL_PIECES] = PM_LABEL_PIECES,
+		[LAYOUT_SERVICE_KEY_SIZE] = sizeof(struct pm_service_key),
+		[LAYOUT_SERVICE_SIZE] = sizeof(struct pm_service),
+		[LAYOUT_TAKEN_SIZE] = sizeof(struct pm_taken),
+	} };
+}
+
+int layout_write(struct journal *journal, const struct layout *layout)
+{
+	struct journal_pack pack = { 0 };
+	int err;
+
+	pack_begin(&pack);
+	pack_bytes(&pack, layout->number, sizeof(layout->number));
+	err = journal_append(journal, TAG_LAYOUT, &pack, 100);
+	pack_free(&pack);
+	return err;
+}
+
+/* Nothing in it may lead a reader out of the maps; that they are large enough is looked at when they are opened. */
+static bool is_readable(const struct layout *layout)
+{
+	const uint64_t *number = layout->number;
+	struct layout own;
+
+	layout_own(0, 0, &own);
+	return number[LAYOUT_FORM] == LAYOUT_FORM_1 && number[LAYOUT_SLOTS] <= 1u << 28 && number[LAYOUT_CPUS] <= 1u << 16 &&
+	       number[LAYOUT_SLOT_SIZE] <= PM_PAGE && number[LAYOUT_CELL_SIZE] <= PM_PAGE &&
+	       number[LAYOUT_SLOT_SIZE] % 8 == 0 && number[LAYOUT_CELL_SIZE] % 8 == 0 &&
+	       number[LAYOUT_SLOT_WHERE] + 8 <= number[LAYOUT_SLOT_SIZE] &&
+	       number[LAYOUT_SLOT_HASH] + 8 <= number[LAYOUT_SLOT_SIZE] &&
+	       number[LAYOUT_CELL_COUNT] + 8 <= number[LAYOUT_CELL_SIZE] &&
+	       number[LAYOUT_CELL_SUM] + 8 <= number[LAYOUT_CELL_SIZE] && number[LAYOUT_METRICS] <= 1u << 20 &&
+	       number[LAYOUT_REASONS] <= 64 &&
+	       !memcmp(number + LAYOUT_CARRIED_SIZE, own.number + LAYOUT_CARRIED_SIZE,
+		       (LAYOUT_COUNT - LAYOUT_CARRIED_SIZE) * sizeof(*number));
+}
+
+int layout_read(const struct journal *journal, struct layout *ret)
+{
+	struct journal_record record;
+	struct layout layout;
+	size_t offset = 0;
+
+	while (journal_next(journal, &offset, &record)) {
+		if (record.tag != TAG_LAYOUT)
+			continue;
+		record_bytes(&record, layout.number, sizeof(layout.number));
+		if (record.failed || !is_readable(&layout))
+			return -EBADMSG;
+		*ret = layout;
+		return 0;
+	}
+	return -EBADMSG;
+}
