@@ -13,6 +13,10 @@
  *   tell I COMMAND     child I does COMMAND; its answer
  *   vfork MS           a child that shares this memory for MS before it ends
  *   exec               this process becomes the program anew
+ *   orphan N           a child that adds N to the level and then waits, also when its parent is gone, for a minute at most;
+ *                      the answer has its pid
+ *   count N            N events of a counter and of a histogram
+ *   eat N              touch N MiB of memory
  *   segv | abort       it dies of that
  *   way                was the kernel asked to wipe the values in children, and did it agree
  */
@@ -36,6 +40,8 @@ PROBEMETER_UPDOWNCOUNTER(levels_open, "levels.open", "{thing}", "Added to and se
 PROBEMETER_UPDOWNCOUNTER(levels_labelled, "levels.labelled", "{thing}", "The same with a label", "label")
 PROBEMETER_UPDOWNCOUNTER_LATEST(levels_latest, "levels.latest", "{thing}", "Only set")
 PROBEMETER_GAUGE(levels_gauge, "levels.gauge", "1", "A number")
+PROBEMETER_COUNTER(levels_events, "levels.events.total", "{event}", "Events", "of")
+PROBEMETER_HISTOGRAM(levels_sizes, "levels.sizes", "By", "As many values", "of")
 
 #define MAX_CHILDREN 8
 #define MAX_THREADS 32
@@ -131,6 +137,51 @@ static void fork_child(void)
 	fprintf(out, "{\"child\": %u, \"pid\": %d}", child_count++, pid);
 }
 
+static void orphan(long share)
+{
+	int added[2];
+	char byte = 0;
+	pid_t pid;
+
+	if (pipe(added))
+		exit(1);
+	pid = fork();
+	if (!pid) {
+		(void)alarm(60);
+		PROBEMETER_ADD(levels_open, share);
+		if (write(added[1], &byte, 1) != 1)
+			_exit(1);
+		for (;;)
+			(void)pause();
+	}
+	if (read(added[0], &byte, 1) != 1)
+		exit(1);
+	(void)close(added[0]);
+	(void)close(added[1]);
+	fprintf(out, "{\"pid\": %d}", pid);
+}
+
+static void count(long events)
+{
+	long i;
+
+	for (i = 0; i < events; i++) {
+		PROBEMETER_ADD(levels_events, 1, "one");
+		PROBEMETER_RECORD(levels_sizes, 64.0, "one");
+	}
+}
+
+static void eat(long mib)
+{
+	char *memory = malloc((size_t)mib << 20);
+
+	if (!memory)
+		exit(1);
+	memset(memory, 1, (size_t)mib << 20);
+	__asm__ volatile("" ::"r"(memory) : "memory"); /* no compiler may leave it out */
+	free(memory);
+}
+
 static void tell(unsigned number, const char *command)
 {
 	struct child *child = &children[number];
@@ -183,6 +234,13 @@ static int obey(const char *line)
 		} else if (!strcmp(verb, "fork")) {
 			fork_child();
 			return 1;
+		} else if (!strcmp(verb, "orphan")) {
+			orphan(a);
+			return 1;
+		} else if (!strcmp(verb, "count")) {
+			count(a);
+		} else if (!strcmp(verb, "eat")) {
+			eat(a);
 		} else if (!strcmp(verb, "vfork")) {
 			pid_t pid = vfork();
 
