@@ -21,9 +21,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "guard.h"
 #include "log.h"
 #include "options.h"
 #include "trial.h"
+
+/* How long the agent stands still at most for a file that is being given up. */
+#define CLEAN_MS 2000
 
 static void when(uint64_t unix_ns, char ret[32])
 {
@@ -122,6 +126,11 @@ int adopt_begin(const struct options *options, const struct kernel_limits *limit
 		err = load(options, limits, links, ret);
 		if (!err) {
 			say(options, ret);
+			ret->run_dir = options->run_dir;
+			err = ret->pins.persistent ? guard_start(&ret->pins, ret->run_dir, &ret->guard) : 0;
+			if (err)
+				log_message(LOG_WARN, "run: no process can be started that protects attached files when this agent is gone: "
+					    "%s; until the next one comes, replace them rather than write over them", strerror(-err));
 			/* Where nobody else counts, we do, from the first link on. */
 			if (!ret->handover.count)
 				adopt_count(ret);
@@ -157,6 +166,8 @@ void adopt_count(struct adopted *adopted)
 
 void adopt_end(struct adopted *adopted)
 {
+	guard_free(adopted->guard);
+	adopted->guard = NULL;
 	release(adopted);
 }
 
@@ -172,7 +183,8 @@ int adopt_plan(struct adopted *adopted, const struct object *object, enum attach
 {
 	struct remembered *known = remember_find(adopted->remember, &object->id), *other;
 	const struct remembered *last = remember_any(adopted->remember, &object->id);
-	uint64_t sites;
+	uint64_t sites, touched;
+	bool was_known;
 	int err;
 
 	if (last)
@@ -180,10 +192,20 @@ int adopt_plan(struct adopted *adopted, const struct object *object, enum attach
 	err = attach_hash(&adopted->kernel, way, object, &sites);
 	if (err)
 		return err;
-	for (other = remember_objects(adopted->remember); other; other = other->next)
-		if (other != known && !other->gone && other->id.device == object->id.device &&
-		    other->id.inode == object->id.inode)
+	for (other = remember_objects(adopted->remember); other; other = other->next) {
+		if (other == known || other->gone || other->id.device != object->id.device || other->id.inode != object->id.inode)
+			continue;
+		/* Touched and no more: what is attached is where it was. */
+		if (!known && !attach_hash(&adopted->kernel, (enum attach_way)other->way, object, &touched) &&
+		    touched == other->sites) {
+			known = other;
+			known->id = object->id;
+			sites = touched;
+		} else {
 			forget(adopted, other);
+		}
+	}
+	was_known = known;
 	if (!known) {
 		err = remember_object(adopted->remember, object, way, sites, &known);
 		if (err)
@@ -193,6 +215,7 @@ int adopt_plan(struct adopted *adopted, const struct object *object, enum attach
 	*ret = (struct attach_plan){
 		.way = (enum attach_way)known->way,
 		.number = known->number,
+		.known = was_known,
 		/* This build reads the file's descriptors in another way than the one that attached it. What is counted stays
 		 * as it is: a second link at the same place would count twice. */
 		.keep_only = known->sites != sites,
@@ -200,12 +223,55 @@ int adopt_plan(struct adopted *adopted, const struct object *object, enum attach
 	return 0;
 }
 
+/* The object that is attached, though its file may have been touched since. */
+static struct remembered *known_inode(const struct adopted *adopted, const struct object_id *id)
+{
+	struct remembered *known;
+
+	for (known = remember_objects(adopted->remember); known; known = known->next)
+		if (!known->gone && known->id.device == id->device && known->id.inode == id->inode)
+			return known;
+	return NULL;
+}
+
+void adopt_object_attached(struct adopted *adopted, const struct object *object)
+{
+	const struct remembered *known = known_inode(adopted, &object->id);
+
+	if (known && adopted->guard)
+		(void)guard_file(adopted->guard, known->number, object->fd);
+}
+
+void adopt_tend(struct adopted *adopted, const struct objects *objects)
+{
+	const struct object *object;
+
+	if (!adopted->guard || guard_lives(adopted->guard))
+		return;
+	log_message(LOG_WARN, "run: the process '" GUARD_NAME "' has ended, and is started again");
+	guard_free(adopted->guard);
+	adopted->guard = NULL;
+	if (guard_start(&adopted->pins, adopted->run_dir, &adopted->guard))
+		return;
+	for (object = objects->list; object; object = object->hh.next)
+		if (object->attachment)
+			adopt_object_attached(adopted, object);
+}
+
 void adopt_object_gone(struct adopted *adopted, const struct object *object)
 {
-	struct remembered *known = remember_find(adopted->remember, &object->id);
+	struct remembered *known = known_inode(adopted, &object->id);
 
-	if (known)
-		remember_object_gone(adopted->remember, known);
+	if (!known)
+		return;
+	remember_object_gone(adopted->remember, known);
+	if (!adopted->pins.persistent)
+		return;
+	/* The kernel takes probes out some time after the last one has let go of a link that was pinned. Whoever wants to write
+	 * to the file waits for us. */
+	(void)guard_clean(object->fd, CLEAN_MS);
+	if (adopted->guard)
+		(void)guard_file(adopted->guard, known->number, -1);
 }
 
 bool adopt_stays(const struct adopted *adopted, const struct object *object)

@@ -21,6 +21,8 @@ struct adopted {
 	struct metrics *metrics;
 	struct services *services;
 	struct remember *remember;
+	const char *run_dir;
+	struct guard *guard; /* NULL: nothing outlives us, or there is none */
 };
 
 /**
@@ -55,6 +57,12 @@ int adopt_plan(struct adopted *adopted, const struct object *object, enum attach
 
 /* Was this object attached by an earlier agent that went by the same rules? */
 bool adopt_stays(const struct adopted *adopted, const struct object *object);
+
+/* The object has been attached: protect its file also when we are gone. */
+void adopt_object_attached(struct adopted *adopted, const struct object *object);
+
+/* See that who protects the files is there. */
+void adopt_tend(struct adopted *adopted, const struct objects *objects);
 
 /* The object was detached for good. */
 void adopt_object_gone(struct adopted *adopted, const struct object *object);

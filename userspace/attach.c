@@ -29,7 +29,7 @@ struct attachment {
 	const struct pins *pins; /* NULL: links end with us */
 	uint32_t object; /* number of its pins */
 	size_t sites;
-	size_t unpinned;
+	size_t unpinned, made;
 	bool keep_only; /* make no link that is not there */
 	size_t count, room;
 	int *link; /* -1: not there, with keep_only */
@@ -79,6 +79,7 @@ static int link_add(const struct kernel *kernel, struct attachment *attachment, 
 		link = link_make(kernel, program, fd, site, count);
 		if (link < 0)
 			return link;
+		attachment->made++;
 		/* It counts all the same, until we end. */
 		if (attachment->pins && pins_link_add(attachment->pins, attachment->object, number, link))
 			attachment->unpinned++;
@@ -247,6 +248,11 @@ void attach_remove(struct attachment *attachment)
 size_t attach_unpinned(const struct attachment *attachment)
 {
 	return attachment ? attachment->unpinned : 0;
+}
+
+size_t attach_made(const struct attachment *attachment)
+{
+	return attachment ? attachment->made : 0;
 }
 
 size_t attach_count(const struct attachment *attachment)

@@ -26,6 +26,7 @@ struct pins;
 struct attach_plan {
 	enum attach_way way;
 	uint32_t number; /* of its links' pins */
+	bool known; /* an earlier agent attached it */
 	bool keep_only; /* take the links that are pinned and make none */
 };
 
@@ -63,6 +64,9 @@ int attach_hash(const struct kernel *kernel, enum attach_way way, const struct o
 
 /* Links that could not be pinned: their counting ends with this agent. */
 size_t attach_unpinned(const struct attachment *attachment);
+
+/* Links that were made, rather than found pinned. */
+size_t attach_made(const struct attachment *attachment);
 
 /* Sites attached: stubs, not places. */
 size_t attach_count(const struct attachment *attachment);

@@ -5,8 +5,10 @@
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "check.h"
+#include "guard.h"
 #include "log.h"
 #include "options.h"
 #include "probes.h"
@@ -33,6 +35,8 @@ int main(int argc, char **argv)
 	size_t i;
 	int code;
 
+	if (argc > 0 && !strcmp(argv[0], GUARD_NAME))
+		return guard_main(argc, argv);
 	/* Fixed, or one large answer of a collector would raise it, and the next one stay in the heap for good. */
 	(void)mallopt(M_MMAP_THRESHOLD, 1 << 17);
 	code = options_parse(argc, argv, getenv, &options, error, sizeof(error));

@@ -87,6 +87,9 @@ static int links_make(struct agent *agent, struct object *object)
 	if (!err && plan.keep_only)
 		log_message(LOG_INFO, "attached: '%s': by another build, which read its metrics in another way; its counters and "
 			    "histograms stay as they are until the file is replaced", object->path);
+	if (!err && plan.known && attach_made(object->attachment))
+		log_message(LOG_WARN, "attach: '%s': %zu of its links were not there any more, as when somebody writes to a file while no "
+			    "agent runs; what it fired meanwhile is not counted", object->path, attach_made(object->attachment));
 	if (!err && attach_unpinned(object->attachment))
 		log_message(LOG_WARN, "attach: '%s': %zu links cannot be pinned in '%s'; they end with this agent", object->path,
 			    attach_unpinned(object->attachment), agent->adopted.pins.directory);
@@ -104,6 +107,7 @@ static void object_attach(struct agent *agent, struct object *object)
 	}
 	if (object->mapped_ns)
 		durations_add(&agent->self.attach, clock_ns(CLOCK_MONOTONIC) - object->mapped_ns);
+	adopt_object_attached(&agent->adopted, object);
 	agent->self.sites += attach_count(object->attachment);
 	agent->binaries++;
 	log_message(LOG_INFO, "attached: '%s': %zu metrics, %zu sites", object->path, object->descriptors.count,
@@ -199,6 +203,7 @@ static void adopted(struct agent *agent)
 {
 	adopt_files(&agent->adopted, &agent->discovery.objects, &agent->events);
 	adopt_count(&agent->adopted); /* the first time; then it has nothing to do */
+	adopt_tend(&agent->adopted, &agent->discovery.objects);
 	if (remember_full(agent->adopted.remember) && !agent->said_full) {
 		agent->said_full = true;
 		log_message(LOG_WARN, "run: no room to remember more services and series for the next agent; 'probemeter stop "

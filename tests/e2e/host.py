@@ -4,6 +4,7 @@
 The bpffs is mounted in a mount namespace that only this process and its children are in: even a killed test leaves
 neither a mount nor a pin.
 """
+import contextlib
 import ctypes
 import json
 import os
@@ -58,6 +59,16 @@ class Host:
         """`probemeter stop`: (exit status, stderr lines)."""
         status, _, err = run_to_end("stop", *self.flags, *arguments, timeout_s=timeout_s, **more)
         return status, err
+
+    def guards(self):
+        """Process ids of what protects the files of killed agents here."""
+        found = []
+        for entry in os.listdir("/proc"):
+            with contextlib.suppress(OSError, ValueError):
+                words = pathlib.Path("/proc", str(int(entry)), "cmdline").read_bytes().split(b"\0")
+                if words[0] == b"probemeter-guard" and str(self.run_dir).encode() in words:
+                    found.append(int(entry))
+        return found
 
     def sets(self):
         """The directories of pins that are there."""

@@ -207,6 +207,68 @@ def away(checks, directory):
                              values(snapshot_after(server), late.service, "hammer.count.four"), want)
 
 
+def written(checks, directory):
+    """A file that somebody writes to while no agent runs: what is written runs as it is, and what was not counted is said."""
+    programs = {}
+    for which, flags in (("first", ()), ("second", ("-DSECOND",))):
+        programs[which] = directory / f"{which}-{os.getpid()}"
+        subprocess.run(["cc", "-O2", *flags, f"-I{ROOT}/include", str(ROOT / "tests/e2e/over.c"), "-o", str(programs[which])],
+                       check=True)
+    binary = directory / f"over-{os.getpid()}"
+    shutil.copy(programs["first"], binary)
+
+    def run_it():
+        return subprocess.run([binary, "40"], env=clean_environment(OTEL_SERVICE_NAME=own("over")), capture_output=True, text=True,
+                              check=False, timeout=60).stdout
+
+    def start(host, server, said):
+        agent = start_agent(directory, server, "--attach", str(binary), "--include", f"path:{binary}", host=host)
+        agent.__enter__()
+        agent.wait_ready(said, lambda: any(said in line and binary.name in line for line in agent.lines()), 20)
+        return agent
+
+    with Host(directory, "written") as host, capture.Server() as server:
+        agent = start(host, server, "attached:")
+        checks.equal("attached: as it is", run_it(), "first 1\n")
+        checks.equal("and counted", total(snapshot_after(server), own("over"), "over.total"), 40)
+        kill(agent)
+        checks.equal("no agent: as it is", run_it(), "first 1\n")
+        begun = time.monotonic()
+        shutil.copyfile(programs["second"], binary)
+        checks.ok("written over: the writer waits for a moment only", time.monotonic() - begun < 10, time.monotonic() - begun)
+        checks.equal("written over: the second program calculates right", [run_it() for _ in range(5)], ["second 1\n"] * 5)
+        agent = start(host, server, "attached:")
+        checks.equal("what the first one fired while no agent ran is there", total(snapshot_after(server), own("over"), "over.total"), 80)
+        checks.equal("the second program under this agent", run_it(), "second 1\n")
+        checks.equal("and counted from then on", total(snapshot_after(server), own("over"), "over.total"), 120)
+        kill(agent)
+        # Looked at as somebody who writes would, and not written to.
+        with open(binary, "r+b"):
+            pass
+        checks.equal("no probe while it may be written to: as it is", run_it(), "second 1\n")
+        agent = start(host, server, "attached:")
+        checks.ok("what was not counted is said", any("were not there any more" in line and "is not counted" in line
+                                                      for line in agent.lines()), agent.tail())
+        checks.equal("touched: as it is", run_it(), "second 1\n")
+        checks.equal("and counted again", total(snapshot_after(server), own("over"), "over.total"), 160)
+        # Only another time stamp: what is attached stays.
+        kill(agent)
+        os.chmod(binary, 0o711)
+        checks.equal("another ctime, no agent", run_it(), "second 1\n")
+        agent = start(host, server, "attached:")
+        checks.equal("another ctime: nothing is lost", total(snapshot_after(server), own("over"), "over.total"), 200)
+        checks.equal("without a warning", warnings(agent), [])
+        # The guard itself may be killed.
+        for pid in host.guards():
+            os.kill(pid, signal.SIGKILL)
+        wait_until("another guard", lambda: len(host.guards()) == 1, 20)
+        kill(agent)
+        shutil.copyfile(programs["first"], binary)
+        checks.equal("with another guard: as it is", run_it(), "first 1\n")
+        host.stop("--detach")
+        wait_until("no guard is left", lambda: not host.guards(), 10)
+
+
 def wrapped(checks, directory):
     """A sum that went past 2^64 while no agent looked is that much for the next one."""
     binary = directory / f"wrap-{os.getpid()}"
@@ -376,7 +438,7 @@ def main():
     parts = (("restarts", restarts), ("restarts, perf_event links", lambda c, d: restarts(c, d, "--links", "perf_event")),
              ("upgrades and back", upgrades),
              ("upgrades and back, perf_event links", lambda c, d: upgrades(c, d, "--links", "perf_event")),
-             ("nobody looks", away), ("past 2^64", wrapped), ("one agent", one_agent), ("detach", detach),
+             ("nobody looks", away), ("written over", written), ("past 2^64", wrapped), ("one agent", one_agent), ("detach", detach),
              ("unreadable pins", unreadable), ("no bpffs", without_bpffs))
     with scratch("restart") as directory:
         for name, part in parts:
