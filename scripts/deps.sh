@@ -35,7 +35,9 @@ build   | libprotobuf-c-dev     | OTLP encoding
 build   | protobuf-c-compiler   | protoc-c, makes C from the .proto subset
 build   | protobuf-compiler     | protoc, which protoc-c shares its input with; python modules for tests
 build   | libcurl4-openssl-dev / libcurl4-gnutls-dev | ships the metrics over HTTP
-build   | libcap-ng-dev         | names the capabilities that are missing
+build   | libcap-ng-dev         | names the capabilities that are missing, drops what is not needed
+build   | libseccomp-dev        | the system calls that the agent may make
+build   | libsystemd-dev        | tells systemd that the agent is ready and alive
 build   | libjson-c-dev         | --json output, answers in OTLP/JSON; the sample service reads and writes JSON too
 build   | libcmocka-dev         | unit tests
 build   | uthash-dev            | hash tables
@@ -55,6 +57,7 @@ test    | gdb                   | backtraces from inside a probe
 test    | linux-perf            | perf --call-graph dwarf from inside a probe
 test    | libcap2-bin           | setpriv'"'"'s companion: capsh, getpcaps in the non-root checks
 test    | util-linux            | setpriv and unshare
+test    | systemd               | systemd-analyze, on the unit
 test    | procps                | ps and sysctl
 test    | curl                  | talks to the sample service by hand and in make run
 test    | jq                    | reads --json output

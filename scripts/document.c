@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "options.h"
+#include "privilege.h"
+#include "sandbox.h"
 #include "self.h"
 
 static const struct {
@@ -16,6 +18,8 @@ static const struct {
 } documents[] = {
 	{ "options", options_document },
 	{ "metrics", self_document },
+	{ "capabilities", privilege_document },
+	{ "calls", sandbox_document },
 };
 
 int main(int argc, char **argv)

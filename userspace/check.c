@@ -47,13 +47,13 @@ static bool has_btf(char *detail, size_t size)
 
 static bool has_capabilities(char *detail, size_t size)
 {
-	char missing[256];
+	char missing[600];
 
 	if (!privilege_missing(missing, sizeof(missing))) {
 		(void)snprintf(detail, size, "all held");
 		return true;
 	}
-	(void)snprintf(detail, size, "missing %s", missing);
+	(void)snprintf(detail, size, "missing: %s", missing);
 	return false;
 }
 
@@ -88,7 +88,7 @@ static const struct requirement {
 
 bool check_refuses(char *ret, size_t size)
 {
-	char detail[300] = "";
+	char detail[640] = "";
 	size_t i;
 
 	for (i = 0; i < REQUIREMENTS; i++) {
@@ -107,7 +107,7 @@ int check(const struct options *options)
 
 	for (i = 0; i < REQUIREMENTS; i++) {
 		const struct requirement *r = &requirements[i];
-		char detail[300] = "";
+		char detail[640] = "";
 		bool met = r->met(detail, sizeof(detail));
 
 		failed += !met;

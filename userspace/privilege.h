@@ -1,25 +1,42 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * privilege.h - what the agent must be allowed to do, and whether it is.
+ * privilege.h - what the agent must be allowed to do, whether it is, and giving up the rest.
  */
 #ifndef PROBEMETER_PRIVILEGE_H
 #define PROBEMETER_PRIVILEGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 struct privilege {
 	int capability;
 	const char *name;
-	const char *why;
+	const char *why; /* "to ..." */
+	bool optional;
+	const char *without; /* of an optional one: what is not as good then */
 };
 
 extern const struct privilege privileges[];
 extern const size_t privilege_count;
 
 /* Is this one effective now? CAP_SYS_ADMIN stands for those that were split off from it. */
-int privilege_held(const struct privilege *privilege);
+bool privilege_held(const struct privilege *privilege);
 
-/* The names of those not held, separated by ", "; returns how many. */
+/* The needed ones that are not held, each with what it is for, separated by "; ". Return: how many. */
 size_t privilege_missing(char *ret, size_t size);
+
+/**
+ * privilege_drop - keep what the table names and is held now, for good: nothing this process does brings back the rest
+ *
+ * Effective and permitted sets are cut to the table, inheritable, ambient and (with CAP_SETPCAP) bounding sets emptied,
+ * and no_new_privs is set. For the calling thread and those that it starts.
+ *
+ * Return: 0 or -errno.
+ */
+int privilege_drop(void);
+
+/* The table as Markdown. */
+void privilege_document(FILE *out);
 
 #endif

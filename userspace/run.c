@@ -32,6 +32,7 @@
 #include "outage.h"
 #include "phase.h"
 #include "rules.h"
+#include "sandbox.h"
 #include "sender.h"
 #include "stop.h"
 #include "trial.h"
@@ -567,7 +568,7 @@ static int start(struct agent *agent)
 	struct kernel_limits limits = kernel_limits_default();
 	unsigned exporters = options_exporters(agent->options);
 	const struct resource *own;
-	char line[400], host[HOST_IDENTITY_BYTES];
+	char line[800], host[HOST_IDENTITY_BYTES];
 	int err;
 
 	if (check_refuses(line, sizeof(line))) {
@@ -577,6 +578,8 @@ static int start(struct agent *agent)
 	err = lock(agent);
 	if (err)
 		return err;
+	if (sandbox_drop())
+		return -EPERM;
 	files_allow();
 	limits.per_process = agent->options->per_process;
 	limits.choose = rules_choose(agent->rules);
@@ -585,6 +588,8 @@ static int start(struct agent *agent)
 		    (double)kernel_bytes(&limits, kernel_cpus()) / (1 << 20), limits.cells, kernel_cpus(), limits.series,
 		    limits.services);
 	err = trial_run((enum kernel_links)agent->options->links, &agent->trial);
+	if (!err)
+		sandbox_enter();
 	if (!err)
 		err = adopt_begin(agent->options, &limits, agent->trial.links, &agent->adopted);
 	if (err) {

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* sandbox.h - what the agent cannot do any more, even if somebody else's input should get to steer it. */
+#ifndef PROBEMETER_SANDBOX_H
+#define PROBEMETER_SANDBOX_H
+
+#include <stdio.h>
+
+/* Drop privileges (privilege_drop()), and say in the log what is missing or cannot be dropped. Return: 0 or -errno. */
+int sandbox_drop(void);
+
+/**
+ * sandbox_enter - refuse all system calls but those of the table, for good
+ *
+ * For the calling thread and those that it starts: call before there are others. A call that is not in the table is not
+ * made, fails with EPERM and is named in the log, once; one that only a hijacked process makes (a new program, another
+ * user, another mount) ends the process with SIGSYS. A kernel that has no filters is told of in the log.
+ */
+void sandbox_enter(void);
+
+/* The table as Markdown. */
+void sandbox_document(FILE *out);
+
+#endif
