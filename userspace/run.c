@@ -28,6 +28,7 @@
 #include "host.h"
 #include "lock.h"
 #include "log.h"
+#include "notify.h"
 #include "options.h"
 #include "outage.h"
 #include "phase.h"
@@ -51,6 +52,7 @@ struct agent {
 	struct discovery discovery;
 	struct discover_events events;
 	struct watch *watch;
+	struct notify notify;
 	struct self self;
 	struct rules *rules;
 	struct arena *arena; /* of one export */
@@ -224,6 +226,8 @@ static void watch(struct agent *agent, uint64_t now_ns)
 		err = collector_services(agent->collector, &agent->discovery);
 	if (err)
 		log_message(LOG_WARN, "watching processes: %s; tried again soon", strerror(-err));
+	if (settled && !agent->notify.ready)
+		notify_ready(&agent->notify, "%zu binaries attached", agent->binaries);
 	if (settled && !agent->binaries && !agent->said_nothing_found) {
 		agent->said_nothing_found = true;
 		log_message(LOG_INFO, "no process has probes yet; looking for new ones");
@@ -284,6 +288,8 @@ static void account(struct agent *agent, const struct sender_result *result, siz
 		}
 	}
 	self_count_export(&agent->self, !failed, duration_ms);
+	notify_ready(&agent->notify, "%zu binaries attached; export to %s: %s", agent->binaries, agent->options->where,
+		     failed ? failed->ship.message : "delivered");
 	switch (outage_update(&agent->outage, !failed, clock_ns(CLOCK_MONOTONIC), line, sizeof(line))) {
 	case OUTAGE_BEGINS:
 		log_message(LOG_WARN, "export to %s failed: %s; %s", agent->options->where, failed->ship.message, line);
@@ -446,11 +452,13 @@ static bool wait_until(struct agent *agent, uint64_t until_ns)
 
 	while ((now = clock_ns(CLOCK_MONOTONIC)) < until_ns) {
 		due = watch_due(agent->watch);
+		notify_alive(&agent->notify, now);
 		if (now >= due) {
 			watch(agent, now);
 			continue;
 		}
 		due = due < until_ns ? due : until_ns;
+		due = due < notify_due(&agent->notify) ? due : notify_due(&agent->notify);
 		fds[2].fd = watch_fd(agent->watch);
 		if (poll(fds, 3, (int)((due - now) / 1000000) + 1) < 0 && errno != EINTR)
 			return true;
@@ -488,6 +496,7 @@ static void loop(struct agent *agent)
 		end = wait_until(agent, next_export);
 	}
 	signals_kill(agent);
+	notify_stopping(&agent->notify, "the last export");
 	if (end)
 		agent->quiet_ms = FLUSH_QUIET_MS;
 	settle(agent);
@@ -678,8 +687,9 @@ int run(const struct options *options)
 	struct agent agent = { .options = options, .lock = -1 };
 	const char *reason = options_noop_reason(options);
 	sigset_t signals;
-	int err = 0, received;
+	int err = 0;
 
+	notify_begin(&agent.notify);
 	(void)sigemptyset(&signals);
 	(void)sigaddset(&signals, SIGTERM);
 	(void)sigaddset(&signals, SIGINT);
@@ -687,8 +697,9 @@ int run(const struct options *options)
 	if (reason) {
 		log_message(LOG_INFO, "%s", reason);
 		err = idle(&agent);
+		notify_ready(&agent.notify, "%s", reason);
 		if (!options->once && err != -EBUSY)
-			(void)sigwait(&signals, &received);
+			notify_wait(&agent.notify, &signals);
 		lock_release(agent.lock);
 		return exit_code(&agent, err);
 	}
