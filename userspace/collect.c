@@ -332,8 +332,11 @@ static int process_levels(struct collector *collector, const struct process *pro
 static int level_samples(struct collector *collector)
 {
 	size_t count = levels_count(collector->levels);
-	struct sample *sample = reserve(collector, count);
+	struct sample *sample;
 
+	if (!count)
+		return 0;
+	sample = reserve(collector, count);
 	if (!sample)
 		return -ENOMEM;
 	levels_samples(collector->levels, sample);
