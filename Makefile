@@ -24,10 +24,10 @@ say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all deps run test test-unit fuzz fuzzers test-headers test-e2e test-kernels soak readme bench clean
-all: $(B)/probemeter $(B)/document services tests $(B)/e2e/probe_way
+all: $(B)/probemeter $(B)/document services tests $(B)/e2e/probe_way $(B)/e2e/page_speed
 
 WARN := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
-PACKAGES := libbpf zlib libprotobuf-c libcurl libcap-ng libseccomp libsystemd json-c
+PACKAGES := libbpf zlib libprotobuf-c libcurl libcap-ng libseccomp libsystemd json-c libmicrohttpd
 # Looked up when something is compiled, not by `make deps`, which may have to install pkg-config itself.
 pkg_cflags = $(shell pkg-config --cflags $(PACKAGES))
 pkg_libs = $(shell pkg-config --libs $(PACKAGES))

@@ -35,6 +35,7 @@ build   | libprotobuf-c-dev     | OTLP encoding
 build   | protobuf-c-compiler   | protoc-c, makes C from the .proto subset
 build   | protobuf-compiler     | protoc, which protoc-c shares its input with; python modules for tests
 build   | libcurl4-openssl-dev / libcurl4-gnutls-dev | ships the metrics over HTTP
+build   | libmicrohttpd-dev     | serves the page, /metrics and the agent'"'"'s socket; the sample service speaks HTTP by it
 build   | libcap-ng-dev         | names the capabilities that are missing, drops what is not needed
 build   | libseccomp-dev        | the system calls that the agent may make
 build   | libsystemd-dev        | tells systemd that the agent is ready and alive
@@ -42,7 +43,6 @@ build   | libjson-c-dev         | --json output, answers in OTLP/JSON; the sampl
 build   | libcmocka-dev         | unit tests
 build   | uthash-dev            | hash tables
 build   | pkg-config / pkgconf  | finds the libraries above
-service | libmicrohttpd-dev     | the sample service speaks HTTP
 service | libsqlite3-dev        | the sample service keeps its jobs in SQLite
 service | python3               | runs jobs, the load script and the end-to-end tests
 service | sqlite3               | looks into the sample service'"'"'s tables by hand

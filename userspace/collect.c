@@ -390,10 +390,10 @@ static int process_samples(struct collector *collector, const struct discovery *
 	return err ? err : level_samples(collector);
 }
 
-int collector_points(struct collector *collector, const struct discovery *discovery, struct self *self,
-		     uint64_t now_unix_ns, struct arena *arena, struct points *ret)
+static int collect(struct collector *collector, const struct discovery *discovery, struct self *self,
+		   const struct merge_rule *rule, struct arena *arena, struct points *ret)
 {
-	const struct merge_rule rule = { .time_unix_ns = now_unix_ns, .exponential = collector->exponential };
+	uint64_t now_unix_ns = rule->time_unix_ns;
 	struct points points;
 	struct sample *sample;
 	size_t own, costs;
@@ -440,7 +440,7 @@ int collector_points(struct collector *collector, const struct discovery *discov
 	if (err)
 		return err;
 	collector->count += seen_count(collector->seen) + own + costs;
-	err = merge_fold(collector->sample, collector->count, &rule, arena, &points);
+	err = merge_fold(collector->sample, collector->count, rule, arena, &points);
 	if (!err)
 		err = seen_update(collector->seen, &points);
 	if (!err)
@@ -448,6 +448,22 @@ int collector_points(struct collector *collector, const struct discovery *discov
 	if (!err)
 		*ret = points;
 	return err;
+}
+
+int collector_points(struct collector *collector, const struct discovery *discovery, struct self *self,
+		     uint64_t now_unix_ns, struct arena *arena, struct points *ret)
+{
+	const struct merge_rule rule = { .time_unix_ns = now_unix_ns, .exponential = collector->exponential };
+
+	return collect(collector, discovery, self, &rule, arena, ret);
+}
+
+int collector_view(struct collector *collector, const struct discovery *discovery, struct self *self,
+		   uint64_t now_unix_ns, struct arena *arena, struct points *ret)
+{
+	const struct merge_rule rule = { .time_unix_ns = now_unix_ns };
+
+	return collect(collector, discovery, self, &rule, arena, ret);
 }
 
 const struct resource *collector_over(struct collector *collector, uint64_t elapsed_ns, unsigned max_percent,

@@ -50,7 +50,16 @@ int collector_services(struct collector *collector, const struct discovery *disc
 int collector_points(struct collector *collector, const struct discovery *discovery, struct self *self,
 		     uint64_t now_unix_ns, struct arena *arena, struct points *ret);
 
-/* As costs_over() of cost.h, between the last two collections. */
+/**
+ * collector_view - as collector_points(), for somebody who looks between two exports
+ * @self: a copy; the export's measurements begin at the export before
+ *
+ * What an export says later is as if nobody had looked. Histograms have explicit bounds here, whatever the collector gets.
+ */
+int collector_view(struct collector *collector, const struct discovery *discovery, struct self *self,
+		   uint64_t now_unix_ns, struct arena *arena, struct points *ret);
+
+/* As costs_over() of cost.h. */
 const struct resource *collector_over(struct collector *collector, uint64_t elapsed_ns, unsigned max_percent,
 				      double *ret_percent);
 

@@ -16,10 +16,10 @@
 
 struct cost {
 	const struct resource *resource;
-	uint64_t hits, before;
+	uint64_t hits, before; /* now, and when costs_over() looked last */
 	uint64_t base; /* hits that an earlier agent has accounted for */
 	bool over; /* and said so */
-	bool looked_at; /* since the last reading */
+	bool looked_at; /* in this round of costs_over() */
 };
 
 struct costs {
@@ -59,11 +59,8 @@ void costs_begin(struct costs *costs)
 {
 	size_t i;
 
-	for (i = 0; i < costs->count; i++) {
-		costs->cost[i].before = costs->cost[i].hits;
+	for (i = 0; i < costs->count; i++)
 		costs->cost[i].hits = 0;
-		costs->cost[i].looked_at = false;
-	}
 }
 
 int costs_add(struct costs *costs, const struct resource *resource, uint64_t hits)
@@ -128,19 +125,23 @@ const struct resource *costs_over(struct costs *costs, double hit_ns, uint64_t e
 {
 	size_t i;
 
-	for (i = 0; i < costs->count && elapsed_ns; i++) {
+	for (i = 0; i < costs->count; i++) {
 		struct cost *cost = &costs->cost[i];
-		double percent = 100 * (double)(cost->hits - cost->before) * hit_ns / (double)elapsed_ns;
+		double spent_ns = (double)(cost->hits - cost->before) * hit_ns;
+		double percent = elapsed_ns ? 100 * spent_ns / (double)elapsed_ns : 0;
 		bool was_over = cost->over;
 
 		if (cost->looked_at)
 			continue;
 		cost->looked_at = true;
+		cost->before = cost->hits;
 		cost->over = percent > max_percent;
 		if (cost->over && !was_over) {
 			*ret_percent = percent;
 			return cost->resource;
 		}
 	}
+	for (i = 0; i < costs->count; i++)
+		costs->cost[i].looked_at = false;
 	return NULL;
 }

@@ -31,11 +31,11 @@ int costs_samples(const struct costs *costs, double hit_ns, const struct resourc
 		  struct arena *arena, struct sample *ret);
 
 /**
- * costs_over - the next service that went over the limit since the last reading
- * @elapsed_ns:  between the two readings
+ * costs_over - the next service that went over the limit since the last round of calls
+ * @elapsed_ns:  between the two rounds; 0: this is the first
  * @ret_percent: of one CPU
  *
- * A service is named once; again only after it has been under the limit. Call until it returns NULL.
+ * A service is named once; again only after it has been under the limit. Call until it returns NULL, which ends the round.
  */
 const struct resource *costs_over(struct costs *costs, double hit_ns, uint64_t elapsed_ns, unsigned max_percent,
 				  double *ret_percent);

@@ -12,168 +12,34 @@
 #include <errno.h>
 #include <math.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "arena.h"
-
-#define JSON_FIRST_BYTES ((size_t)64 << 10)
-#define REAL_BYTES 28 /* "-1.7976931348623157e+308" and its NUL */
-#define REAL_MEMO 256
-
-/* Bounds come again with each point of a histogram, and are the dearest to print. */
-struct real {
-	double value;
-	uint32_t length; /* 0: not used yet */
-	char text[REAL_BYTES];
-};
-
-struct json {
-	uint8_t *bytes;
-	size_t size, room;
-	bool failed; /* memory is short: nothing is written any more */
-	struct real memo[REAL_MEMO];
-};
-
-/* Room for @more bytes at the end, or NULL. */
-static uint8_t *json_reserve(struct json *json, size_t more)
-{
-	size_t room = json->room ? json->room : JSON_FIRST_BYTES;
-	uint8_t *grown;
-
-	if (json->failed)
-		return NULL;
-	if (json->room - json->size < more) {
-		while (room - json->size < more)
-			room *= 2;
-		grown = realloc(json->bytes, room);
-		if (!grown) {
-			json->failed = true;
-			return NULL;
-		}
-		json->bytes = grown;
-		json->room = room;
-	}
-	return json->bytes + json->size;
-}
-
-static void put(struct json *json, const void *bytes, size_t size)
-{
-	uint8_t *at = json_reserve(json, size);
-
-	if (!at)
-		return;
-	memcpy(at, bytes, size);
-	json->size += size;
-}
-
-static void put_byte(struct json *json, char byte)
-{
-	put(json, &byte, 1);
-}
+#include "writer.h"
 
 /* A number that JSON's own numbers cannot hold everywhere is a string. */
-static void put_integer(struct json *json, uint64_t magnitude, bool negative, bool quoted)
+static void put_integer(struct writer *json, uint64_t magnitude, bool negative)
 {
-	char text[24], *at = text + sizeof(text);
-
-	if (quoted)
-		*--at = '"';
-	do
-		*--at = (char)('0' + magnitude % 10);
-	while (magnitude /= 10);
-	if (negative)
-		*--at = '-';
-	if (quoted)
-		*--at = '"';
-	put(json, at, (size_t)(text + sizeof(text) - at));
+	writer_text(json, negative ? "\"-" : "\"");
+	writer_unsigned(json, magnitude);
+	writer_byte(json, '"');
 }
 
-static void put_signed(struct json *json, int64_t value, bool quoted)
+static void put_real(struct writer *json, double value)
 {
-	put_integer(json, value < 0 ? 0 - (uint64_t)value : (uint64_t)value, value < 0, quoted);
+	if (isfinite(value))
+		writer_real(json, value);
+	else
+		writer_text(json, isnan(value) ? "\"NaN\"" : value > 0 ? "\"Infinity\"" : "\"-Infinity\"");
 }
 
-/* The fewest digits that read back as @value. Fifteen always do where a text of that length exists at all, but for
- * subnormal numbers, which have fewer. */
-static uint32_t real_print(double value, char text[REAL_BYTES])
-{
-	int digits = fabs(value) < 2.2250738585072014e-308 ? 1 : 15, length;
-
-	do
-		length = snprintf(text, REAL_BYTES, "%.*g", digits++, value);
-	while (digits <= 17 && strtod(text, NULL) != value);
-	return (uint32_t)length;
-}
-
-static void put_real(struct json *json, double value)
-{
-	struct real *real;
-	uint64_t bits;
-
-	if (!isfinite(value)) {
-		const char *word = isnan(value) ? "\"NaN\"" : value > 0 ? "\"Infinity\"" : "\"-Infinity\"";
-
-		put(json, word, strlen(word));
-		return;
-	}
-	if (fabs(value) < 1e15 && value == trunc(value) && !(value == 0 && signbit(value))) {
-		put_signed(json, (int64_t)value, false);
-		return;
-	}
-	memcpy(&bits, &value, sizeof(bits));
-	real = &json->memo[bits * 0x9e3779b97f4a7c15ull >> 56];
-	if (!real->length || real->value != value) {
-		real->value = value;
-		/* "-0" would be read as an integer, which has no sign there. */
-		real->length = value == 0 ? (uint32_t)snprintf(real->text, REAL_BYTES, "-0.0") : real_print(value, real->text);
-	}
-	put(json, real->text, real->length);
-}
-
-/* What must not stand in a string as it is. Everything else, DEL and all of UTF-8 included, may. */
-static bool is_special(unsigned char c)
-{
-	return c < ' ' || c == '"' || c == '\\';
-}
-
-static void put_text(struct json *json, const char *text)
-{
-	static const char names[] = {
-		['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't', ['"'] = '"', ['\\'] = '\\',
-	};
-
-	put_byte(json, '"');
-	for (;;) {
-		size_t plain = 0;
-		unsigned char c;
-
-		while (!is_special((unsigned char)text[plain]))
-			plain++;
-		put(json, text, plain);
-		text += plain;
-		c = (unsigned char)*text++;
-		if (!c)
-			break;
-		if (names[c]) {
-			put_byte(json, '\\');
-			put_byte(json, names[c]);
-		} else {
-			char code[8];
-
-			put(json, code, (size_t)snprintf(code, sizeof(code), "\\u%04x", c));
-		}
-	}
-	put_byte(json, '"');
-}
-
-static void put_base64(struct json *json, const uint8_t *data, size_t size)
+static void put_base64(struct writer *json, const uint8_t *data, size_t size)
 {
 	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	size_t i;
 
-	put_byte(json, '"');
+	writer_byte(json, '"');
 	for (i = 0; i < size; i += 3) {
 		size_t have = size - i < 3 ? size - i : 3;
 		uint32_t bits = (uint32_t)data[i] << 16 | (have > 1 ? (uint32_t)data[i + 1] << 8 : 0) |
@@ -181,73 +47,75 @@ static void put_base64(struct json *json, const uint8_t *data, size_t size)
 		char four[4] = { digits[bits >> 18], digits[bits >> 12 & 63], have > 1 ? digits[bits >> 6 & 63] : '=',
 				 have > 2 ? digits[bits & 63] : '=' };
 
-		put(json, four, sizeof(four));
+		writer_put(json, four, sizeof(four));
 	}
-	put_byte(json, '"');
+	writer_byte(json, '"');
 }
 
-static void put_message(struct json *json, const ProtobufCMessage *message);
+static void put_message(struct writer *json, const ProtobufCMessage *message);
 
 /* One value of each type, at its place in the message or in the array of a repeated field. */
-static void write_int32(struct json *json, const void *at)
+static void write_int32(struct writer *json, const void *at)
 {
-	put_signed(json, *(const int32_t *)at, false);
+	writer_signed(json, *(const int32_t *)at);
 }
 
-static void write_uint32(struct json *json, const void *at)
+static void write_uint32(struct writer *json, const void *at)
 {
-	put_integer(json, *(const uint32_t *)at, false, false);
+	writer_unsigned(json, *(const uint32_t *)at);
 }
 
-static void write_int64(struct json *json, const void *at)
+static void write_int64(struct writer *json, const void *at)
 {
-	put_signed(json, *(const int64_t *)at, true);
+	int64_t value = *(const int64_t *)at;
+
+	put_integer(json, value < 0 ? 0 - (uint64_t)value : (uint64_t)value, value < 0);
 }
 
-static void write_uint64(struct json *json, const void *at)
+static void write_uint64(struct writer *json, const void *at)
 {
-	put_integer(json, *(const uint64_t *)at, false, true);
+	put_integer(json, *(const uint64_t *)at, false);
 }
 
-static void write_float(struct json *json, const void *at)
+static void write_float(struct writer *json, const void *at)
 {
 	put_real(json, *(const float *)at);
 }
 
-static void write_double(struct json *json, const void *at)
+static void write_double(struct writer *json, const void *at)
 {
 	put_real(json, *(const double *)at);
 }
 
-static void write_bool(struct json *json, const void *at)
+static void write_bool(struct writer *json, const void *at)
 {
 	bool value = *(const protobuf_c_boolean *)at;
 
-	put(json, value ? "true" : "false", value ? 4 : 5);
+	writer_text(json, value ? "true" : "false");
 }
 
-static void write_string(struct json *json, const void *at)
+static void write_string(struct writer *json, const void *at)
 {
 	const char *text = *(const char *const *)at;
 
-	put_text(json, text ? text : "");
+	writer_json_text(json, text ? text : "");
 }
 
-static void write_bytes(struct json *json, const void *at)
+static void write_bytes(struct writer *json, const void *at)
 {
 	const ProtobufCBinaryData *data = at;
 
 	put_base64(json, data->data, data->len);
 }
 
-static void write_message(struct json *json, const void *at)
+static void write_message(struct writer *json, const void *at)
 {
 	put_message(json, *(const ProtobufCMessage *const *)at);
 }
 
 static const struct {
 	size_t bytes; /* of one value in memory */
-	void (*write)(struct json *json, const void *at);
+	void (*write)(struct writer *json, const void *at);
 } types[] = {
 	[PROTOBUF_C_TYPE_INT32] = { sizeof(int32_t), write_int32 },
 	[PROTOBUF_C_TYPE_SINT32] = { sizeof(int32_t), write_int32 },
@@ -313,9 +181,9 @@ static size_t field_values(const ProtobufCMessage *message, const ProtobufCField
 }
 
 /* snake_case to lowerCamelCase. */
-static void put_key(struct json *json, const char *name)
+static void put_key(struct writer *json, const char *name)
 {
-	uint8_t *start = json_reserve(json, strlen(name) + 3), *at = start;
+	uint8_t *start = writer_reserve(json, strlen(name) + 3), *at = start;
 
 	if (!at)
 		return;
@@ -331,7 +199,7 @@ static void put_key(struct json *json, const char *name)
 	json->size += (size_t)(at - start);
 }
 
-static void put_message(struct json *json, const ProtobufCMessage *message)
+static void put_message(struct writer *json, const ProtobufCMessage *message)
 {
 	char before = '{';
 	unsigned i;
@@ -344,27 +212,27 @@ static void put_message(struct json *json, const ProtobufCMessage *message)
 
 		if (!count)
 			continue;
-		put_byte(json, before);
+		writer_byte(json, before);
 		before = ',';
 		put_key(json, field->name);
 		if (repeated)
-			put_byte(json, '[');
+			writer_byte(json, '[');
 		for (j = 0; j < count; j++) {
 			if (j)
-				put_byte(json, ',');
+				writer_byte(json, ',');
 			types[field->type].write(json, (const char *)value + j * types[field->type].bytes);
 		}
 		if (repeated)
-			put_byte(json, ']');
+			writer_byte(json, ']');
 	}
 	if (before == '{')
-		put_byte(json, '{');
-	put_byte(json, '}');
+		writer_byte(json, '{');
+	writer_byte(json, '}');
 }
 
 int json_write(const ProtobufCMessage *message, struct arena *arena, uint8_t **ret, size_t *ret_size)
 {
-	struct json json = { 0 };
+	struct writer json = { 0 };
 	uint8_t *bytes = NULL;
 
 	put_message(&json, message);

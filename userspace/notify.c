@@ -7,22 +7,12 @@
  */
 #include "notify.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
-#include <time.h>
 
 #include "utf8.h"
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
-}
 
 void notify_begin(struct notify *notify)
 {
@@ -63,22 +53,4 @@ void notify_alive(struct notify *notify, uint64_t at_ns)
 void notify_stopping(const struct notify *notify, const char *status)
 {
 	(void)sd_notifyf(0, "STOPPING=1\n%sSTATUS=%s", notify->every_ns ? "WATCHDOG=1\n" : "", status);
-}
-
-void notify_wait(struct notify *notify, const sigset_t *signals)
-{
-	struct timespec left;
-	uint64_t now;
-	int received;
-
-	if (!notify->every_ns) {
-		(void)sigwait(signals, &received);
-		return;
-	}
-	do {
-		now = now_ns();
-		notify_alive(notify, now);
-		now = notify_due(notify) - now;
-		left = (struct timespec){ .tv_sec = (time_t)(now / 1000000000), .tv_nsec = (long)(now % 1000000000) };
-	} while (sigtimedwait(signals, NULL, &left) < 0 && (errno == EAGAIN || errno == EINTR));
 }

@@ -5,7 +5,6 @@
 #ifndef PROBEMETER_NOTIFY_H
 #define PROBEMETER_NOTIFY_H
 
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -29,8 +28,5 @@ void notify_alive(struct notify *notify, uint64_t at_ns);
 
 /* STOPPING=1, and a last WATCHDOG=1: what follows may take as long as one export. */
 void notify_stopping(const struct notify *notify, const char *status);
-
-/* Wait for one of @signals, which are blocked, and be alive meanwhile. */
-void notify_wait(struct notify *notify, const sigset_t *signals);
 
 #endif

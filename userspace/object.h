@@ -35,6 +35,7 @@ struct object {
 	bool mapped; /* some process has it, at the last objects_prune() */
 	uint64_t mapped_ns; /* when it was mapped for the first time, CLOCK_MONOTONIC; 0: some time before we came */
 	struct attachment *attachment; /* attach.c's; NULL: not attached */
+	int attach_err; /* why not; 0: nobody wanted it */
 	struct object *next; /* of those that were replaced */
 };
 

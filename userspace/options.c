@@ -347,7 +347,7 @@ out:
 
 unsigned options_exporters(const struct options *options)
 {
-	return options->exporters & (EXPORTER_CONSOLE | (options->url ? EXPORTER_OTLP : 0u));
+	return options->exporters & (EXPORTER_CONSOLE | EXPORTER_PROMETHEUS | (options->url ? EXPORTER_OTLP : 0u));
 }
 
 const char *options_noop_reason(const struct options *options)
@@ -361,8 +361,6 @@ const char *options_noop_reason(const struct options *options)
 		{ options_exporters(options), NULL },
 		{ options->exporters & EXPORTER_OTLP,
 		  "OTEL_EXPORTER_OTLP_ENDPOINT (or --endpoint) is not set: the otlp exporter has nowhere to send" },
-		{ options->exporters & EXPORTER_PROMETHEUS,
-		  "OTEL_METRICS_EXPORTER (or --exporter) asks for nothing but what this build does not have" },
 		{ true, "OTEL_METRICS_EXPORTER (or --exporter) is none" },
 	};
 	size_t i = 0;

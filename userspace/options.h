@@ -67,6 +67,8 @@ enum option_key {
 	OPTION_MAX_OVERHEAD,
 	OPTION_BPFFS,
 	OPTION_RUN_DIR,
+	OPTION_PAGE_HOST,
+	OPTION_PAGE_PORT,
 	OPTION_LOG_LEVEL,
 	OPTION_ONCE,
 	OPTION_JSON,
@@ -123,7 +125,9 @@ struct options {
 	unsigned links; /* enum kernel_links */
 	unsigned max_overhead; /* percent of a CPU that one service's probes may cost without a warning */
 	const char *bpffs; /* where maps and links stay */
-	const char *run_dir; /* where the lock is */
+	const char *run_dir; /* where the lock and the socket are */
+	const char *page_host; /* where exporter prometheus listens */
+	unsigned page_port; /* 0: any that is free */
 	unsigned log_level; /* enum log_level */
 	bool once;
 	bool json;

@@ -29,7 +29,7 @@ const struct option_command option_commands[OPTION_COMMANDS] = {
 static const struct option_choice exporters[] = {
 	{ .name = "otlp", .value = EXPORTER_OTLP },
 	{ .name = "console", .value = EXPORTER_CONSOLE },
-	{ .name = "prometheus", .value = EXPORTER_PROMETHEUS, .missing = "no page is served" },
+	{ .name = "prometheus", .value = EXPORTER_PROMETHEUS },
 	{ .name = "none", .value = EXPORTER_NONE },
 	{ .name = NULL },
 };
@@ -226,8 +226,21 @@ const struct option_row option_rows[OPTION_COUNT] = {
 	},
 	[OPTION_RUN_DIR] = {
 		.flag = "run-dir", .argument = "DIR", .initial = "/run/probemeter",
-		.type = OPTION_TYPE_TEXT, FIELD(run_dir), .commands = BIT(COMMAND_RUN) | BIT(COMMAND_STOP),
-		.help = "where the agent's lock is",
+		.type = OPTION_TYPE_TEXT, FIELD(run_dir),
+		.commands = BIT(COMMAND_RUN) | BIT(COMMAND_TOP) | BIT(COMMAND_SNAPSHOT) | BIT(COMMAND_STOP),
+		.help = "where the agent's lock and socket are",
+	},
+	[OPTION_PAGE_HOST] = {
+		.flag = "prometheus-host", .argument = "HOST", .variable = { "OTEL_EXPORTER_PROMETHEUS_HOST" },
+		.initial = "127.0.0.1",
+		.type = OPTION_TYPE_TEXT, FIELD(page_host), .commands = BIT(COMMAND_RUN),
+		.help = "address that exporter prometheus serves /metrics and the live page on",
+	},
+	[OPTION_PAGE_PORT] = {
+		.flag = "prometheus-port", .argument = "PORT", .variable = { "OTEL_EXPORTER_PROMETHEUS_PORT" },
+		.initial = "9464",
+		.type = OPTION_TYPE_NUMBER, FIELD(page_port), .maximum = 65535, .unit = "a port", .commands = BIT(COMMAND_RUN),
+		.help = "its port; 0: one that is free",
 	},
 	[OPTION_LOG_LEVEL] = {
 		.flag = "log-level", .argument = "LEVEL", .variable = { "OTEL_LOG_LEVEL" }, .initial = "info",

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "adopt.h"
+#include "answer.h"
 #include "attach.h"
 #include "check.h"
 #include "collect.h"
@@ -60,6 +61,12 @@ struct agent {
 	struct sender *sender;
 	struct delta *delta; /* NULL: totals are sent */
 	struct outage outage;
+	char export_error[SHIP_MESSAGE_BYTES]; /* of the last export; empty: it arrived */
+	uint64_t delivered_unix_ns; /* the last one that arrived */
+	uint64_t printed; /* on the console */
+	struct answers *answers;
+	const struct resource *own;
+	const char *noop; /* why there is nothing to do; NULL: there is */
 	uint64_t unanswered; /* deltas that may have arrived, since the last export that did */
 	const struct metric *too_large; /* named in the log last */
 	size_t binaries;
@@ -103,6 +110,7 @@ static void object_attach(struct agent *agent, struct object *object)
 {
 	int err = links_make(agent, object);
 
+	object->attach_err = err;
 	if (err) {
 		log_message(LOG_WARN, "attach: '%s': %s; its counters and histograms are not counted", object->path,
 			    strerror(-err));
@@ -290,6 +298,11 @@ static void account(struct agent *agent, const struct sender_result *result, siz
 	self_count_export(&agent->self, !failed, duration_ms);
 	notify_ready(&agent->notify, "%zu binaries attached; export to %s: %s", agent->binaries, agent->options->where,
 		     failed ? failed->ship.message : "delivered");
+	(void)snprintf(agent->export_error, sizeof(agent->export_error), "%s", failed ? failed->ship.message : "");
+	if (failed && !*agent->export_error)
+		(void)snprintf(agent->export_error, sizeof(agent->export_error), "%s", strerror(-failed->err));
+	if (!failed)
+		agent->delivered_unix_ns = clock_ns(CLOCK_REALTIME);
 	switch (outage_update(&agent->outage, !failed, clock_ns(CLOCK_MONOTONIC), line, sizeof(line))) {
 	case OUTAGE_BEGINS:
 		log_message(LOG_WARN, "export to %s failed: %s; %s", agent->options->where, failed->ship.message, line);
@@ -317,9 +330,11 @@ static void results(struct agent *agent)
 	if (!agent->sender)
 		return;
 	/* Known long before the export is given up. */
-	if (sender_trouble(agent->sender, &trouble) &&
-	    outage_suspect(&agent->outage, clock_ns(CLOCK_MONOTONIC), line, sizeof(line)) == OUTAGE_BEGINS)
-		log_message(LOG_WARN, "export to %s failed: %s; %s", agent->options->where, trouble.message, line);
+	if (sender_trouble(agent->sender, &trouble)) {
+		(void)snprintf(agent->export_error, sizeof(agent->export_error), "%s", trouble.message);
+		if (outage_suspect(&agent->outage, clock_ns(CLOCK_MONOTONIC), line, sizeof(line)) == OUTAGE_BEGINS)
+			log_message(LOG_WARN, "export to %s failed: %s; %s", agent->options->where, trouble.message, line);
+	}
 	count = sender_results(agent->sender, &result);
 	if (count)
 		account(agent, result, count);
@@ -332,8 +347,9 @@ static void overhead_report(struct agent *agent)
 	const struct resource *resource;
 	double percent;
 
-	while (agent->collected_ns &&
-	       (resource = collector_over(agent->collector, now - agent->collected_ns, agent->options->max_overhead, &percent)))
+	uint64_t elapsed = agent->collected_ns ? now - agent->collected_ns : 0;
+
+	while ((resource = collector_over(agent->collector, elapsed, agent->options->max_overhead, &percent)))
 		log_message(LOG_WARN,
 			    "service '%s': probes cost it about %.0f %% of a CPU (--max-overhead %u); fire its busiest metrics less often",
 			    service_name(resource), percent, agent->options->max_overhead);
@@ -420,7 +436,7 @@ static int export_points(struct agent *agent, bool last)
 	}
 	overhead_report(agent);
 	if (agent->console)
-		(void)console_print(agent->console, &points);
+		agent->printed += !console_print(agent->console, &points);
 	/* One under way means a slow collector: the next export has it all. */
 	if (!agent->sender || (!last && sender_busy(agent->sender)))
 		return 0;
@@ -440,15 +456,60 @@ static void signals_kill(struct agent *agent)
 	(void)sigprocmask(SIG_UNBLOCK, &signals, NULL);
 }
 
-/* Wait until @until_ns for a signal or a result. Return: true if a signal says to end. */
+/* How this agent is, for those who look. */
+static void describe(void *context, struct view *view)
+{
+	const struct agent *agent = context;
+	unsigned exporters = options_exporters(agent->options);
+
+	view->noop = agent->noop;
+	view->interval_ms = agent->options->interval_ms;
+	view->agent = agent->own;
+	if (agent->noop)
+		return;
+	view->way = attach_way_name[agent->trial.way];
+	if (exporters & EXPORTER_OTLP)
+		view->exporter[view->exporter_count++] = (struct view_exporter){
+			.name = "otlp",
+			.target = agent->options->where,
+			.tried = agent->self.exports_delivered + agent->self.exports_failed,
+			.error = *agent->export_error ? agent->export_error : NULL,
+			.last_unix_ns = agent->delivered_unix_ns,
+			.delivered = agent->self.exports_delivered,
+			.failed = agent->self.exports_failed,
+		};
+	if (exporters & EXPORTER_CONSOLE)
+		view->exporter[view->exporter_count++] = (struct view_exporter){
+			.name = "console", .target = "standard output", .tried = agent->printed, .delivered = agent->printed,
+		};
+	answers_describe(agent->answers, view);
+}
+
+static void settle_for(void *context)
+{
+	settle(context);
+}
+
+/* Whoever asked gets his answer. Return: true if somebody said to end. */
+static bool answer(struct agent *agent)
+{
+	const struct answers_source source = { .collector = agent->collector, .discovery = &agent->discovery,
+					       .self = &agent->self, .settle = settle_for, .describe = describe,
+					       .context = agent };
+
+	return answers_give(agent->answers, &source);
+}
+
+/* Wait until @until_ns for a signal or a result. Return: true if somebody says to end. */
 static bool wait_until(struct agent *agent, uint64_t until_ns)
 {
-	struct pollfd fds[3] = {
+	struct pollfd fds[4] = {
 		{ .fd = agent->signal_fd, .events = POLLIN },
 		{ .fd = agent->sender ? sender_fd(agent->sender) : -1, .events = POLLIN },
 		{ .events = POLLIN },
+		{ .events = POLLIN },
 	};
-	uint64_t now, due;
+	uint64_t now, due, asked;
 
 	while ((now = clock_ns(CLOCK_MONOTONIC)) < until_ns) {
 		due = watch_due(agent->watch);
@@ -457,15 +518,26 @@ static bool wait_until(struct agent *agent, uint64_t until_ns)
 			watch(agent, now);
 			continue;
 		}
+		asked = answers_due(agent->answers);
+		if (now >= asked) {
+			if (answer(agent))
+				return true;
+			continue;
+		}
 		due = due < until_ns ? due : until_ns;
 		due = due < notify_due(&agent->notify) ? due : notify_due(&agent->notify);
+		due = due < asked ? due : asked;
 		fds[2].fd = watch_fd(agent->watch);
-		if (poll(fds, 3, (int)((due - now) / 1000000) + 1) < 0 && errno != EINTR)
+		/* Somebody waits for his turn: that is known. */
+		fds[3].fd = asked == UINT64_MAX ? answers_fd(agent->answers) : -1;
+		if (poll(fds, 4, (int)((due - now) / 1000000) + 1) < 0 && errno != EINTR)
 			return true;
 		if (fds[0].revents)
 			return true;
 		if (fds[1].revents)
 			results(agent);
+		if (fds[3].revents && answer(agent))
+			return true;
 		if (fds[2].revents)
 			watch_wake(agent->watch, clock_ns(CLOCK_MONOTONIC));
 	}
@@ -576,7 +648,6 @@ static int start(struct agent *agent)
 {
 	struct kernel_limits limits = kernel_limits_default();
 	unsigned exporters = options_exporters(agent->options);
-	const struct resource *own;
 	char line[800], host[HOST_IDENTITY_BYTES];
 	int err;
 
@@ -597,10 +668,13 @@ static int start(struct agent *agent)
 		    (double)kernel_bytes(&limits, kernel_cpus()) / (1 << 20), limits.cells, kernel_cpus(), limits.series,
 		    limits.services);
 	err = trial_run((enum kernel_links)agent->options->links, &agent->trial);
-	if (!err)
+	if (!err) {
+		/* The threads that answer have the filter, too. */
 		sandbox_enter();
-	if (!err)
+		if (answers_new(agent->options, &agent->answers))
+			return -EADDRNOTAVAIL;
 		err = adopt_begin(agent->options, &limits, agent->trial.links, &agent->adopted);
+	}
 	if (err) {
 		log_message(LOG_ERROR, "run: the kernel refused the BPF programs: %s; 'probemeter check' says what this host lacks",
 			    strerror(-err));
@@ -619,11 +693,11 @@ static int start(struct agent *agent)
 			    "only by another host name", strerror(-err));
 	services_host(agent->adopted.services, host);
 	if (!services_agent(agent->adopted.services, agent->options->service_name, agent->options->resource.pair,
-			    agent->options->resource.count, &own)) {
+			    agent->options->resource.count, &agent->own)) {
 		agent->collector = collector_new(&agent->adopted.kernel, agent->adopted.metrics, agent->adopted.services,
-						 agent->adopted.remember, own, agent->trial.result[agent->trial.way].ns,
+						 agent->adopted.remember, agent->own, agent->trial.result[agent->trial.way].ns,
 						 agent->options->aggregation == AGGREGATION_EXPONENTIAL);
-		agent->phase_ns = phase_of(own, agent->options->interval_ms * 1000000ull);
+		agent->phase_ns = phase_of(agent->own, agent->options->interval_ms * 1000000ull);
 	}
 	if (agent->collector)
 		collector_choose(agent->collector, agent->rules, agent->options->per_process);
@@ -651,6 +725,7 @@ static int start(struct agent *agent)
 		log_message(LOG_ERROR, "run: out of memory at the start");
 		return -ENOMEM;
 	}
+	answers_set_ready(agent->answers);
 	return 0;
 }
 
@@ -658,6 +733,7 @@ static void finish(struct agent *agent)
 {
 	struct object *object;
 
+	answers_free(agent->answers);
 	/* Quietly: everything goes. */
 	for (object = agent->discovery.objects.list; object; object = object->hh.next) {
 		attach_free(object->attachment);
@@ -682,10 +758,29 @@ static int exit_code(const struct agent *agent, int err)
 	return agent->lock == -EBUSY ? EXIT_LOCKED : err ? 1 : 0;
 }
 
+/* With nothing to do: answer that, and why, until told to end. */
+static void rest(struct agent *agent)
+{
+	struct pollfd fds[2] = { { .fd = agent->signal_fd, .events = POLLIN },
+				 { .fd = answers_fd(agent->answers), .events = POLLIN } };
+	uint64_t now, asked, due;
+
+	answers_set_ready(agent->answers);
+	notify_ready(&agent->notify, "%s", agent->noop);
+	do {
+		now = clock_ns(CLOCK_MONOTONIC);
+		notify_alive(&agent->notify, now);
+		asked = answers_due(agent->answers);
+		due = asked < notify_due(&agent->notify) ? asked : notify_due(&agent->notify);
+		if (poll(fds, asked == UINT64_MAX ? 2 : 1,
+			 due == UINT64_MAX ? -1 : due > now ? (int)((due - now) / 1000000) + 1 : 0) < 0 && errno != EINTR)
+			return;
+	} while (!fds[0].revents && !answer(agent));
+}
+
 int run(const struct options *options)
 {
-	struct agent agent = { .options = options, .lock = -1 };
-	const char *reason = options_noop_reason(options);
+	struct agent agent = { .options = options, .lock = -1, .noop = options_noop_reason(options) };
 	sigset_t signals;
 	int err = 0;
 
@@ -694,16 +789,14 @@ int run(const struct options *options)
 	(void)sigaddset(&signals, SIGTERM);
 	(void)sigaddset(&signals, SIGINT);
 	(void)sigprocmask(SIG_BLOCK, &signals, NULL);
-	if (reason) {
-		log_message(LOG_INFO, "%s", reason);
+	if (agent.noop) {
+		log_message(LOG_INFO, "%s", agent.noop);
 		err = idle(&agent);
-		notify_ready(&agent.notify, "%s", reason);
-		if (!options->once && err != -EBUSY)
-			notify_wait(&agent.notify, &signals);
-		lock_release(agent.lock);
-		return exit_code(&agent, err);
-	}
-	if (rules_read(&agent)) {
+		if (options->once || err == -EBUSY) {
+			lock_release(agent.lock);
+			return exit_code(&agent, err);
+		}
+	} else if (rules_read(&agent)) {
 		rules_free(agent.rules);
 		return 2;
 	}
@@ -712,10 +805,18 @@ int run(const struct options *options)
 		log_message(LOG_ERROR, "run: no signalfd: %s", strerror(errno));
 		return 1;
 	}
-	err = start(&agent);
-	if (!err)
-		loop(&agent);
-	finish(&agent);
+	if (agent.noop) {
+		err = answers_new(options, &agent.answers);
+		if (!err)
+			rest(&agent);
+		answers_free(agent.answers);
+		lock_release(agent.lock);
+	} else {
+		err = start(&agent);
+		if (!err)
+			loop(&agent);
+		finish(&agent);
+	}
 	(void)close(agent.signal_fd);
 	return exit_code(&agent, err);
 }

@@ -16,9 +16,9 @@
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
-#include <zlib.h>
 
 #include "grpc.h"
+#include "gzip.h"
 #include "http.h"
 #include "json_answer.h"
 #include "options.h"
@@ -31,7 +31,6 @@
 #define SHIP_BACKOFF_MS 500 /* doubles from try to try */
 #define SHIP_ASKED_MAX_MS (INT64_C(24) * 3600 * 1000) /* a collector that asks for more is taken not to mean it */
 #define SHIP_BACKOFF_MAX_MS 16000
-#define SHIP_GZIP 16 /* zlib's way to say: gzip's header, not zlib's */
 
 struct ship {
 	struct http *http;
@@ -96,37 +95,6 @@ void ship_free(struct ship *ship)
 	free(ship);
 }
 
-/* The first @head bytes of the result are left to the caller. */
-static int gzip_pack(const uint8_t *body, size_t size, size_t head, uint8_t **ret, size_t *ret_size)
-{
-	z_stream stream = { 0 };
-	uint8_t *packed = NULL;
-	uLong bound;
-	int err = -ENOMEM;
-
-	if (deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, MAX_WBITS + SHIP_GZIP, 8, Z_DEFAULT_STRATEGY))
-		return -ENOMEM;
-	bound = deflateBound(&stream, size);
-	packed = malloc(head + bound);
-	if (!packed)
-		goto out;
-	stream.next_in = (Bytef *)body;
-	stream.avail_in = (uInt)size;
-	stream.next_out = packed + head;
-	stream.avail_out = (uInt)bound;
-	err = -EIO;
-	if (deflate(&stream, Z_FINISH) != Z_STREAM_END)
-		goto out;
-	*ret = packed;
-	*ret_size = head + stream.total_out;
-	packed = NULL;
-	err = 0;
-out:
-	free(packed);
-	(void)deflateEnd(&stream);
-	return err;
-}
-
 /* The body as it goes out, if that differs from @body; else @ret stays NULL. */
 static int ship_pack(const struct ship *ship, const uint8_t *body, size_t size, uint8_t **ret, size_t *ret_size)
 {
@@ -135,7 +103,7 @@ static int ship_pack(const struct ship *ship, const uint8_t *body, size_t size, 
 
 	*ret_size = head + size;
 	if (ship->gzip) {
-		err = gzip_pack(body, size, head, ret, ret_size);
+		err = gzip_pack(body, size, Z_DEFAULT_COMPRESSION, head, ret, ret_size);
 	} else if (ship->grpc) {
 		*ret = malloc(head + size);
 		if (!*ret)

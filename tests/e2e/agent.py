@@ -31,11 +31,13 @@ class Agent(Child):
         with Agent(directory, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp, OTEL_METRIC_EXPORT_INTERVAL=500) as agent:
 
     Unless a @host says where, it has a lock of its own and no bpffs: it is alone, and nothing of it outlives it.
+    Its socket is self.socket.
     """
 
     def __init__(self, directory, *arguments, prefix=(), binary=PROBEMETER, host=None, **variables):
         name = f"agent-{time.monotonic_ns()}"
         places = host.flags if host else ["--bpffs", f"{directory}/none", "--run-dir", f"{directory}/{name}.run"]
+        self.socket = pathlib.Path(places[places.index("--run-dir") + 1]) / "agent.sock"
         super().__init__([*prefix, binary, "run", *places, *arguments], pathlib.Path(directory) / f"{name}.log",
                          env=clean_environment(**variables), cwd="/")
 
