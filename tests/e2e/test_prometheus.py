@@ -1,0 +1,209 @@
+#!/usr/bin/python3 -B
+# SPDX-License-Identifier: BSD-2-Clause
+"""Exporter prometheus: Debian's Prometheus scrapes the agent, which watches the sample service under load.
+
+    scriptd --probes--> agent <--scrape-- Prometheus
+
+The reference's four queries are asked letter for letter. What Prometheus holds at rest is compared with the service's own
+account to the unit; the rates are compared as closely as rates of scrapes can be, see test_promql.py. promtool reads the
+page, both formats hold the same numbers, and a large page is written in time.
+"""
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+
+import truth
+from agent import Agent, own_name
+from ask import ask, page_address
+from catalogue import (COUNTER, DURATION_P99, HISTOGRAM, METRICS, QUEUE_DEPTH, REJECTION_RATE, SUCCESS_RATE)
+from checks import Checks
+from process import BUILD, TOOLS, in_own_pid_namespace, scratch, wait_until
+from receivers import Prometheus
+from service import SCRIPTD, Scriptd, load
+
+PAGE_MS = 50  # 10,000 series
+OPENMETRICS = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"}
+# A counter of microseconds cannot be one of whole seconds.
+LINT_ALLOWED = 'probemeter_agent_probe_cpu_time_microseconds_total use base unit "seconds" instead of "microseconds"'
+
+
+class Scraping(Prometheus):
+    """Prometheus that scrapes @port each half second."""
+
+    def __init__(self, directory, port):
+        super().__init__(directory)
+        (directory / "prometheus.yml").write_text(
+            "global: {scrape_interval: 500ms, scrape_timeout: 500ms}\n"
+            "scrape_configs:\n- job_name: probemeter\n  static_configs:\n"
+            f"  - targets: ['{port[0]}:{port[1]}']\n")
+
+
+def name_of(metric):
+    """The name as Prometheus has it, without a histogram's suffix."""
+    plain = metric.name.replace(".", "_")
+    return plain if metric.kind != COUNTER or plain.endswith("_total") else plain + "_total"
+
+
+def samples(page):
+    """{series as written: value as written}, comments left out; every line must be one."""
+    found = {}
+    for line in page.decode().splitlines():
+        if line.startswith("#"):
+            continue
+        series, value = re.fullmatch(r'([a-zA-Z_:][\w:]*\{.*\}) (\S+)', line).groups()
+        if series in found:
+            raise ValueError(f"twice on the page: {series}")
+        found[series] = value
+    return found
+
+
+def page_is_sound(checks, port):
+    plain_status, plain_headers, plain = ask(port, "/metrics")
+    packed_status, packed_headers, packed = ask(port, "/metrics", headers={"Accept-Encoding": "gzip"})
+    open_status, open_headers, opened = ask(port, "/metrics", headers=OPENMETRICS)
+    checks.equal("answers", (plain_status, packed_status, open_status), (200, 200, 200))
+    checks.equal("types", (plain_headers["Content-Type"], open_headers["Content-Type"]),
+                 ("text/plain; version=0.0.4; charset=utf-8",
+                  "application/openmetrics-text; version=1.0.0; charset=utf-8"))
+    checks.equal("packed for who asks", (plain_headers["Content-Encoding"], packed_headers["Content-Encoding"]), (None, "gzip"))
+    done = subprocess.run([TOOLS / "bin/promtool", "check", "metrics"], input=plain, capture_output=True, check=False)
+    said = [line for line in (done.stdout + done.stderr).decode().splitlines() if line]
+    checks.equal("promtool check metrics", [line for line in said if line != LINT_ALLOWED], [])
+    checks.ok("and it ran", done.returncode in (0, 3), done.returncode)
+    first, second, third = samples(plain), samples(packed), samples(opened)
+
+    def of_services(found):
+        return {re.sub(r'le="(\d+)\.0"', r'le="\1"', series): value for series, value in found.items()
+                if "_created{" not in series and "probemeter_agent" not in series and "process_" not in series}
+
+    checks.ok("the page has series", len(of_services(first)) > 500, len(first))
+    checks.ok("all forms hold the same samples", of_services(first) == of_services(second) == of_services(third),
+              set(of_services(first).items()) ^ set(of_services(third).items()))
+    checks.ok("OpenMetrics ends with its mark", opened.endswith(b"\n# EOF\n"))
+    created = [series for series in third if "_created{" in series]
+    checks.ok("and says when totals began", len(created) > 50 and not [s for s in first if "_created{" in s], len(created))
+    counters = re.findall(r"# TYPE (\S+) counter", opened.decode())
+    checks.equal("families of OpenMetrics are not called _total",
+                 (len(counters) > 20, [name for name in counters if name.endswith("_total")]), (True, []))
+
+
+def holds_the_account(checks, prometheus, before, service):
+    """What Prometheus holds is what the service says it fired, for every one of the 43: where the account did not move
+    over the scrape, which is nearly everywhere, to the unit."""
+    names = {metric.name: name_of(metric) + ("_count" if metric.kind == HISTOGRAM else "") for metric in METRICS}
+    held = {name: prometheus.query(f'{name}{{service_name="{service.name}"}}') for name in names.values()}
+    after = service.stats()
+    exact = 0
+    differences, missing = [], []
+    for metric in METRICS:
+        name = names[metric.name]
+        got = {tuple(sorted((label, row.get("exported_" + label, row.get(label))) for label in metric.labels)): value
+               for row, value in held[name]}
+        early, late = ({labels: series.value for labels, series in account.metrics[metric.name].items()}
+                       for account in (before, after))
+        if not got:
+            missing.append(name)
+        # A level that was never set need not be there.
+        for labels in set(got) | set(late):
+            low, high = sorted((early.get(labels, 0), late.get(labels, 0)))
+            exact += low == high
+            if not low <= got.get(labels, 0) <= high:
+                differences.append((name, labels, got.get(labels), (low, high)))
+    checks.equal("documented names that Prometheus lacks", missing, [])
+    checks.equal("series that differ from the service's account", differences[:5], [])
+    checks.ok("and most of those did not move", exact > 80, exact)
+    kinds = json.loads(ask(("127.0.0.1", prometheus.port), "/api/v1/metadata")[2])["data"]
+    wrong = []
+    for metric in METRICS:
+        # Prometheus keeps what OpenMetrics calls a counter's family, without _total.
+        want = {COUNTER: "counter", HISTOGRAM: "histogram"}.get(metric.kind, "gauge")
+        got = kinds.get(name_of(metric).removesuffix("_total") if metric.kind == COUNTER else name_of(metric),
+                        kinds.get(name_of(metric), []))
+        if [(row["type"], row["help"]) for row in got] != [(want, metric.description)]:
+            wrong.append((metric.name, got, want))
+    checks.equal("types and help", wrong[:5], [])
+
+
+def scraped_since(prometheus, moment):
+    """Has Prometheus scraped, and finished, after @moment?"""
+    return lambda: (prometheus.scalar("min(timestamp(script_executions_total))") or 0) > moment + 0.1
+
+
+def queries(checks, prometheus, first, last, service):
+    count = len(prometheus.samples(f'script_executions_total{{service_name="{service}"}}')[0][1])
+    loose = 0.5 / (count - 1)
+    success = truth.ratio(first, last, ("script.executions.total", {"status": "completed"}), ("script.executions.total", {}))
+    rejection = truth.ratio(first, last, ("rate_limit.rejected.total", {}), ("rate_limit.requests.total", {}))
+    checks.near("success rate", prometheus.scalar(SUCCESS_RATE), success, loose)
+    checks.near("rejection rate", prometheus.scalar(REJECTION_RATE), rejection, loose)
+    rows = {row["lang_and_version"]: value for row, value in prometheus.query(DURATION_P99)}
+    wanted = {dict(labels)["lang_and_version"]: labels for labels in last.label_sets("script.execution.duration")}
+    checks.equal("languages with a P99", sorted(rows), sorted(wanted))
+    for language, labels in wanted.items():
+        values = sorted(truth.new_values(first, last, "script.execution.duration", labels))
+        bounds = sorted(2.0 ** exponent for exponent in range(-20, 10))
+        true = values[max(0, -(-99 * len(values) // 100) - 1)]
+        above = next(bound for bound in bounds if bound >= true)
+        checks.ok(f"P99 of {len(values)} runs of {language} lies in the true quantile's bucket",
+                  above / 2 <= rows.get(language, -1) <= above, f"{rows.get(language)}, true {true}")
+    depths = prometheus.samples(f'execution_queue_depth{{service_name="{service}"}}')[0][1]
+    average = [value for row, value in prometheus.query(QUEUE_DEPTH) if row["service_name"] == service]
+    checks.ok("queue depth is the average of its samples", len(average) == 1 and
+              abs(average[0] - sum(value for _, value in depths) / len(depths)) < 0.2, (average, depths[-5:]))
+    info = prometheus.query('script_executions_active * on (service_name, service_instance_id) group_left(host_name) target_info')
+    checks.ok("attributes of the resource join by target_info", info and all("host_name" in row for row, _ in info), info)
+
+
+def scraping(checks, directory):
+    name = own_name("scraped")
+    with Agent(directory, OTEL_METRICS_EXPORTER="prometheus", OTEL_EXPORTER_PROMETHEUS_PORT=0) as agent:
+        port = page_address(agent)
+        with Scriptd(directory, own_name("warm-up")) as warm:
+            agent.wait_attached(warm.pid, SCRIPTD)
+        with Scraping(directory, port) as prometheus, Scriptd(directory, name) as service:
+            agent.wait_attached(service.pid, SCRIPTD)
+            load(service, directory, seed=1, jobs=60)
+            first = service.wait_at_rest()
+            wait_until("a scrape at rest", scraped_since(prometheus, time.time()), 20.0)
+            load(service, directory, seed=1, jobs=60)
+            last = service.wait_at_rest()
+            wait_until("a scrape at rest", scraped_since(prometheus, time.time()), 20.0)
+            with checks.run("account"):
+                holds_the_account(checks, prometheus, last, service)
+            with checks.run("queries"):
+                queries(checks, prometheus, first, last, name)
+            with checks.run("page"):
+                page_is_sound(checks, port)
+            failed = prometheus.query("count_over_time((up == 0)[5m:500ms])")
+            checks.equal("no scrape failed", failed, [])
+            checks.equal("the agent has nothing to warn of", agent.warnings(directory), [])
+            checks.equal("the agent ends with status 0", agent.stop(), 0)
+
+
+def speed(checks):
+    """CPU time of the fastest of some rounds, so that a loaded machine does not count."""
+    said = json.loads(subprocess.run([BUILD / "e2e/page_speed"], capture_output=True, check=True).stdout)
+    for form, found in said.items():
+        checks.ok(f"10,000 series as {form} in at most {PAGE_MS} ms", found["ms"] <= PAGE_MS and not found["left_out"]
+                  and found["bytes"] > 5_000_000, found)
+        print(f"     {found['ms']} ms, {found['bytes'] / 1e6:.1f} MB")
+
+
+def main():
+    checks = Checks("Prometheus")
+    if os.geteuid() != 0:
+        checks.skip("everything", "attaching needs root")
+        return checks.finish()
+    in_own_pid_namespace()
+    with checks.run("speed"):
+        speed(checks)
+    with scratch("prometheus") as directory, checks.run("scraping"):
+        scraping(checks, directory)
+    return checks.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
