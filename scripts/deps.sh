@@ -68,6 +68,8 @@ test    | busybox-static        | what runs in them, beside our own
 test    | cpio                  | packs it
 test    | valgrind              | memory checks of the agent
 test    | libclang-rt-dev       | sanitizers and libFuzzer of clang, for tests/fuzz
+test    | chromium              | looks at the live page
+test    | fonts-dejavu-core     | letters for it
 bench   | systemtap-sdt-dev     | sys/sdt.h: the classic probe
 bench   | bpftrace              | counts on that probe
 bench   | prometheus-cpp-dev    | the usual client library
