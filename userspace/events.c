@@ -33,6 +33,7 @@ struct ring {
 	int fd; /* -1: the CPU is offline */
 	struct perf_event_mmap_page *page; /* and the records behind it */
 	uint64_t size; /* of the records; a power of two */
+	bool renew; /* its CPU went or came: the kernel puts no more into this one */
 };
 
 struct events {
@@ -174,6 +175,14 @@ void events_cpus(struct events *events)
 	for (i = 0; i < events->count; i++)
 		if (events->ring[i].fd < 0)
 			(void)ring_open(events, (int)i);
+}
+
+void events_renew(struct events *events, int cpu)
+{
+	size_t i;
+
+	for (i = 0; i < events->count; i++)
+		events->ring[i].renew |= cpu < 0 || (size_t)cpu == i;
 }
 
 int events_also(struct events *events, int fd)
@@ -322,6 +331,16 @@ static int by_time(const void *a, const void *b)
 	return (x->at.time_ns > y->at.time_ns) - (x->at.time_ns < y->at.time_ns);
 }
 
+/* What happened there between its CPU's coming and now was told to nobody. */
+static void ring_renew(struct events *events, int cpu, bool *ret_lost)
+{
+	struct ring *ring = &events->ring[cpu];
+
+	ring_close(ring);
+	ring->renew = false;
+	*ret_lost |= !ring_open(events, cpu);
+}
+
 int events_read(struct events *events, uint64_t until_ns, const struct event **ret, size_t *ret_count, bool *ret_lost)
 {
 	int result = 0, one;
@@ -330,11 +349,11 @@ int events_read(struct events *events, uint64_t until_ns, const struct event **r
 	arena_reset(events->arena);
 	events->event_count = 0;
 	for (i = 0; i < events->count; i++) {
-		if (events->ring[i].fd < 0)
-			continue;
-		one = ring_read(events, &events->ring[i], until_ns, ret_lost);
+		one = events->ring[i].fd < 0 ? 0 : ring_read(events, &events->ring[i], until_ns, ret_lost);
 		if (one && result >= 0)
 			result = one;
+		if (events->ring[i].renew && one != 1)
+			ring_renew(events, (int)i, ret_lost);
 	}
 	if (events->event_count)
 		qsort(events->event, events->event_count, sizeof(*events->event), by_time);

@@ -40,6 +40,9 @@ int events_open(size_t ring_bytes, struct events **ret);
 /* Listen on CPUs that have come online since. */
 void events_cpus(struct events *events);
 
+/* A CPU (-1: any) went offline or came back: the next reading takes what is left, and listens there anew. */
+void events_renew(struct events *events, int cpu);
+
 /* Wake up for input on @fd, too. Return: 0 or -errno. */
 int events_also(struct events *events, int fd);
 

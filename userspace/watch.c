@@ -9,7 +9,7 @@
  *   SETTLE_NS after that    look at the processes that these were about
  *   before an export        both, and what was unloaded
  *   every SWEEP_NS          a tenth of /proc, for what no event told of, and the patterns
- *   after lost events       all of /proc
+ *   after lost events       all of /proc; also after a CPU has come back, on which nobody listened for a moment
  *
  * Without events, which some hosts do not allow, there is a sweep every second.
  */
@@ -22,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "hotplug.h"
 #include "lease.h"
 #include "log.h"
 #include "options.h"
@@ -44,6 +45,7 @@ struct watch {
 	uint64_t swept_ns; /* 0: never yet */
 	bool lost; /* events */
 	int leases;
+	int hotplug;
 };
 
 /* Attach to what a pattern finds. @quiet: it has been said what there is to say. */
@@ -124,6 +126,11 @@ struct watch *watch_new(struct discovery *discovery, const struct discover_event
 		watch->leases = -1;
 	}
 	discovery->objects.leased = watch->leases >= 0;
+	watch->hotplug = watch->events ? hotplug_open() : -1;
+	if (watch->hotplug >= 0 && events_also(watch->events, watch->hotplug)) {
+		(void)close(watch->hotplug);
+		watch->hotplug = -1;
+	}
 	return watch;
 }
 
@@ -137,6 +144,17 @@ static int yield(struct watch *watch)
 	return err;
 }
 
+/* CPUs that went or came. */
+static void replug(struct watch *watch)
+{
+	int cpu;
+
+	while (watch->hotplug >= 0 && (cpu = hotplug_next(watch->hotplug)) != -EAGAIN) {
+		log_message(LOG_DEBUG, "CPU %d went offline or came back; listening there anew", cpu);
+		events_renew(watch->events, cpu);
+	}
+}
+
 int watch_fd(const struct watch *watch)
 {
 	/* It stays readable until the batch is taken. */
@@ -147,6 +165,7 @@ void watch_wake(struct watch *watch, uint64_t now_ns)
 {
 	events_wake(watch->events);
 	(void)yield(watch);
+	replug(watch);
 	if (!watch->batch_ns)
 		watch->batch_ns = now_ns + BATCH_NS;
 }
@@ -233,6 +252,8 @@ void watch_free(struct watch *watch)
 	events_close(watch->events);
 	if (watch->leases >= 0)
 		(void)close(watch->leases);
+	if (watch->hotplug >= 0)
+		(void)close(watch->hotplug);
 	free(watch->attach_said);
 	free(watch);
 }

@@ -193,6 +193,29 @@ static void full_ring_is_told(void **state)
 	events_close(events);
 }
 
+/* What a CPU has told is read, it is listened to anew, and that something may be missing is said, once. */
+static void replugged_cpus_are_heard_again(void **state)
+{
+	struct events *events = open_or_skip(EVENTS_RING_BYTES);
+	size_t bytes = events_bytes(events), count;
+	struct event event[64];
+	bool lost = false;
+	pid_t pid = run_child();
+
+	(void)state;
+	events_renew(events, -1);
+	events_renew(events, 1 << 20); /* there is no such one */
+	assert_true(events_of(events, pid, event, COUNT(event), &lost) >= 4);
+	assert_true(lost);
+	assert_true(events_bytes(events) == bytes);
+	lost = false;
+	pid = run_child();
+	count = events_of(events, pid, event, COUNT(event), &lost);
+	assert_true(count >= 4 && event[0].kind == EVENT_FORKED && event[count - 1].kind == EVENT_EXITED);
+	assert_false(lost);
+	events_close(events);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -200,6 +223,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(threads_are_not_told_and_mappings_are),
 		cmocka_unit_test(later_events_wait),
 		cmocka_unit_test(full_ring_is_told),
+		cmocka_unit_test(replugged_cpus_are_heard_again),
 	};
 
 	if (argc > 1 && !strcmp(argv[1], "--nothing"))
