@@ -2,11 +2,10 @@
 /*
  * moved - moves its own code to anonymous memory, as programs do that want it in huge pages.
  *
- * Commands come on stdin, each is answered by "ready" once it is done:
+ *   moved [all | part]
  *
- *   all     move all of the code
- *   part    move all but the last page of it
- *   N       N events, and the level is N
+ * all: before anything else, so that no tracer can have found it; part: all but the last page of it. Then it says "ready",
+ * and again for each number N on stdin: N events, and the level is N.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -64,18 +63,16 @@ static void move(size_t keep)
 		exit(5);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	char line[32];
 	long count, i;
 
+	if (argc > 1)
+		move(*argv[1] == 'p' ? 4096 : 0);
 	do {
 		if (write(STDOUT_FILENO, "ready\n", 6) != 6 || !fgets(line, sizeof(line), stdin))
 			return 0;
-		if (!strncmp(line, "all", 3) || !strncmp(line, "part", 4)) {
-			move(*line == 'p' ? 4096 : 0);
-			continue;
-		}
 		count = strtol(line, NULL, 10);
 		for (i = 0; i < count; i++)
 			PROBEMETER_ADD(moved_total, 1);

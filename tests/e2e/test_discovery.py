@@ -172,6 +172,33 @@ def lost(checks, directory):
         checks.equal("ends with status 0", agent.stop(), 0)
 
 
+def replugged(checks, directory):
+    """A CPU that the kernel says has come online is listened to anew, at once. None is really unplugged: cgroups of version
+    1 do not get it back."""
+    cpu = max(os.sched_getaffinity(0))
+    told = pathlib.Path(f"/sys/devices/system/cpu/cpu{cpu}/uevent")
+    if not os.access(told, os.W_OK):
+        checks.skip("a CPU that comes back", f"{told} cannot be written to")
+        return
+    binary, = copies(directory, 1, "replugged")
+    with capture.Server() as server, start_agent(directory, server, OTEL_LOG_LEVEL="debug") as agent, \
+            Jobs(directory, "replugged") as jobs:
+        told.write_text("online")  # the kernel says so to all who listen, as it does when it is true
+        wait_said(agent, f"CPU {cpu} went offline or came back", 5)
+        wait_said(agent, "looking at all processes", 5)
+        checks.ok("the kernel's word is heard, and that something may have been missed", True)
+        everywhere = os.sched_getaffinity(0)
+        try:
+            os.sched_setaffinity(0, {cpu})  # and so all children's
+            account = jobs.run(binary, 9, wait=True)
+        finally:
+            os.sched_setaffinity(0, everywhere)
+        wait_said(agent, f"attached: '{binary}'", 5)
+        checks.ok("what starts there is attached within a second, not by the sweep", (account.waited_ms or 1e9) < 1000,
+                  account.waited_ms)
+        checks.equal("ends with status 0", agent.stop(), 0)
+
+
 def leased(checks, directory):
     """A file whose owner holds a lease on it, which makes open() wait, delays nobody."""
     held, other = copies(directory, 2, "held")
@@ -290,7 +317,8 @@ def main():
     in_own_pid_namespace()
     with scratch("discovery") as directory:
         for name, part in (("new binaries", fresh), ("known binaries", later), ("--attach", beforehand),
-                           ("lost events", lost), ("a file under a lease", leased), ("a file that hangs", hanging),
+                           ("lost events", lost), ("a CPU comes back", replugged),
+                           ("a file under a lease", leased), ("a file that hangs", hanging),
                            ("touched and deleted", rewritten),
                            ("written over", overwritten)):
             if len(sys.argv) > 1 and sys.argv[1] not in name:

@@ -4,7 +4,6 @@
 nobody dies of it."""
 import json
 import os
-import pathlib
 import shutil
 import signal
 import subprocess
@@ -15,9 +14,9 @@ from agent import HERE, Agent, own_name, run_to_end
 from capture import Server
 from checks import Checks
 from driven import Driven, snapshot_after, total, wait_total
-from process import ROOT, Failed, scratch, wait_until
+from process import ROOT, Failed, scratch
 from test_containers import swept
-from test_policy import left_alone, links, other_agents
+from test_policy import links, other_agents
 
 INTERVAL_MS = 500
 
@@ -50,10 +49,10 @@ def moved(checks, directory):
     binary = directory / f"moved-{os.getpid()}"
     subprocess.run([os.environ.get("CC", "cc"), "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror",
                     f"-I{ROOT}/include", str(HERE / "moved.c"), "-o", str(binary)], check=True)
-    with Server() as server, Moved(binary, "moved-part") as part, Moved(binary, "moved-all") as whole:
-        for service, what in ((part, "part"), (whole, "all")):
+    other = brief.copy(binary, "moved-all")  # of its own: nobody has attached to it before it moves
+    with Server() as server, Moved(binary, "moved-part", "part") as part, Moved(other, "moved-all", "all") as whole:
+        for service in (part, whole):
             service.answer()
-            service.ask(what)
         with start(directory, server) as agent, Moved(binary, "moved-not") as usual:
             usual.answer()
             agent.wait_attached(usual.pid, binary)
