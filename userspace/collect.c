@@ -304,8 +304,41 @@ static bool shares_memory(const struct discovery *discovery, const struct proces
 	return parent && parent->loaded_count == process->loaded_count && level_same_memory(parent->pid, process->pid);
 }
 
+/* Has this metric an overflow slot among what was read of its table? Without one in a full table it loses updates. */
+static bool overflows(const struct metric *metric, const struct level *level, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		if (level[i].metric == metric && level[i].overflow)
+			return true;
+	return false;
+}
+
+/* Updates that a full table had no room for. Said once per file, with the first metric that may be one of those. */
+static void lost_levels(const struct process *process, const struct loaded *loaded, const struct level *level, size_t count,
+			struct self *self)
+{
+	struct object *object = loaded->object;
+	uint32_t lost = level_lost(process, loaded);
+	const char *name = "?";
+	size_t i;
+
+	self->levels_lost += lost;
+	if (!lost || object->lost_told)
+		return;
+	object->lost_told = true;
+	for (i = object->descriptors.count; i-- > 0;)
+		if (object->descriptors.descriptor[i].levels_address && object->metric[i] &&
+		    !overflows(object->metric[i], level, count))
+			name = object->metric[i]->name;
+	log_message(LOG_WARN, "'%s', process %d: %u updates of levels such as '%s' found no room in its table, and are lost; "
+		    "fewer label values, or fewer level metrics in this file", object->path, process->pid, lost, name);
+}
+
 /* What one process has, among what all have. */
-static int process_levels(struct collector *collector, const struct process *process, const struct loaded *loaded)
+static int process_levels(struct collector *collector, const struct process *process, const struct loaded *loaded,
+			  struct self *self)
 {
 	const struct level *level;
 	long count;
@@ -321,6 +354,7 @@ static int process_levels(struct collector *collector, const struct process *pro
 			    strerror((int)-count));
 		return count == -ENOMEM ? -ENOMEM : 0;
 	}
+	lost_levels(process, loaded, level, (size_t)count, self);
 	err = levels_add(collector->levels, process->resource, level, (size_t)count, collector->metric_start_unix_ns);
 	if (err == -ENOSPC && !collector->levels_full)
 		log_message(LOG_WARN, "levels: more than %d overflow series on this host; some levels of service '%s' are left out; "
@@ -374,6 +408,7 @@ static int process_samples(struct collector *collector, const struct discovery *
 	size_t j;
 
 	self->processes = 0;
+	self->levels_lost = 0;
 	levels_begin(collector->levels);
 	for (process = discovery->process; process && !err; process = process->hh.next) {
 		if (!owners_of_process(collector->owners, process))
@@ -384,7 +419,7 @@ static int process_samples(struct collector *collector, const struct discovery *
 		for (j = 0; j < process->loaded_count && !err; j++) {
 			err = zero_samples(collector, process, process->loaded[j].object);
 			if (!err && process->loaded[j].object->has_levels)
-				err = process_levels(collector, process, &process->loaded[j]);
+				err = process_levels(collector, process, &process->loaded[j], self);
 		}
 	}
 	return err ? err : level_samples(collector);

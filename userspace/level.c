@@ -19,7 +19,7 @@
 #define HEADER_OFFSET offsetof(struct probemeter_levels, used)
 
 struct header {
-	unsigned used, text_used, wiped, pad;
+	unsigned used, text_used, wiped, lost;
 };
 
 bool level_same_memory(pid_t a, pid_t b)
@@ -156,4 +156,14 @@ long level_read(const struct process *process, const struct loaded *loaded, stru
 	}
 	*ret = levels;
 	return (long)count;
+}
+
+uint32_t level_lost(const struct process *process, const struct loaded *loaded)
+{
+	uint64_t address = table_address(loaded) + loaded->bias;
+	struct header header;
+	const struct iovec local = { &header, sizeof(header) };
+	const struct iovec remote = { (void *)(address + HEADER_OFFSET), sizeof(header) };
+
+	return copy(process->pid, &local, &remote, 1) ? 0 : header.lost;
 }

@@ -30,6 +30,10 @@ struct level {
 long level_read(const struct process *process, const struct loaded *loaded, struct arena *arena,
 		const struct level **ret);
 
+/* Updates of one linked object's levels in one process that found no room in its table; a forked child's number begins with
+ * its parent's. 0 if it cannot be read. */
+uint32_t level_lost(const struct process *process, const struct loaded *loaded);
+
 /* Do two processes share their memory (a vfork child before its exec, CLONE_VM)? Then only one of them is read. */
 bool level_same_memory(pid_t a, pid_t b);
 

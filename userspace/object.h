@@ -31,6 +31,7 @@ struct object {
 	const struct metric **metric; /* by descriptor; NULL where the registry was full */
 	bool catalogue; /* has metrics of the documented catalogue */
 	bool has_levels;
+	bool lost_told; /* that updates of its levels are lost */
 	bool below; /* @id is that of a file below the one that is mapped */
 	bool mapped; /* some process has it, at the last objects_prune() */
 	uint64_t mapped_ns; /* when it was mapped for the first time, CLOCK_MONOTONIC; 0: some time before we came */

@@ -19,6 +19,7 @@
 /* What the agent knows of itself; the caller keeps it up to date, by the functions below where there is one. */
 struct self {
 	uint64_t sites, processes, services, series, cells;
+	uint64_t levels_lost;
 	uint64_t services_limit, series_limit, cells_limit;
 	uint64_t kernel_bytes;
 	uint64_t exports_delivered, exports_failed;

@@ -72,7 +72,7 @@ struct probemeter_levels {
 	unsigned used; /* slots handed out; may run past the end */
 	unsigned text_used; /* bytes handed out; may run past the end */
 	unsigned wiped; /* 1: the kernel agreed to wipe the values */
-	unsigned pad;
+	unsigned lost; /* updates that found no slot, not even for overflow; 0 from headers that did not count them */
 	unsigned short index[PROBEMETER_LEVEL_INDEX]; /* by key, open addressing: slot + 1, 0 = free */
 	struct probemeter_level_slot slot[PROBEMETER_LEVEL_SLOTS];
 	char text[PROBEMETER_LEVEL_TEXT];

@@ -99,7 +99,7 @@ PROBEMETER_INLINE_ unsigned probemeter_level_find_(struct probemeter_levels *tab
 }
 
 /* The value to work on: this metric's and these labels', or the metric's overflow slot, or NULL if even that is not to
- * be had (more than PROBEMETER_LEVEL_RESERVED level metrics in one full table). */
+ * be had (more than PROBEMETER_LEVEL_RESERVED level metrics in one full table): that is counted. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wattributes" /* inline and noinline: for the reason at PROBEMETER_NAKED_ */
 PROBEMETER_INLINE_ __attribute__((noinline)) struct probemeter_level_value *
@@ -111,6 +111,8 @@ probemeter_level_slow_(uint64_t key, const volatile unsigned short *semaphore, c
 
 	if (!slot)
 		slot = probemeter_level_find_(table, ~(uint64_t)(unsigned)metric, metric, 1, labels, 0);
+	if (!slot)
+		__atomic_fetch_add(&table->lost, 1, __ATOMIC_RELAXED);
 	return slot ? &table->value[slot - 1] : NULL;
 }
 #pragma GCC diagnostic pop

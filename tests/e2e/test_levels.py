@@ -5,15 +5,19 @@
 The load is build/services/levels; what it is told stands beside what must be exported.
 """
 import os
+import re
 import signal
+import subprocess
 import sys
 import time
 
 import capture
 import otlp
+from agent import HERE
 from checks import Checks
 from driven import Driven, own, series, snapshot_after, start_agent, total, values, warnings
-from process import scratch
+from process import ROOT, scratch, wait_until
+from test_inside import inside_agent
 
 TABLE = 2048  # level slots of one process
 
@@ -186,6 +190,32 @@ def from_threads(checks, directory):
         checks.equal("no warning", warnings(agent), [])
 
 
+def crowded(checks, directory):
+    """More level metrics than a full table has overflow slots: what finds no room is counted, and named once."""
+    binary = directory / f"crowded-{os.getpid()}"
+    subprocess.run([os.environ.get("CC", "cc"), "-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{ROOT}/include",
+                    str(HERE / "crowded.c"), "-o", str(binary)], check=True)
+    # The agent counts for all services that it sees: here, these two.
+    with capture.Server() as server, inside_agent(directory, server) as (agent, prefix), \
+            Driven(binary, "crowded", prefix=prefix) as one, Driven(binary, "crowded", prefix=prefix) as two:
+        # 70 metrics and 64 overflow slots, of which the one that fills the table has the first.
+        checks.equal("updates that found no room, by the service", [one.answer(), two.answer()], [3 * 6, 3 * 6])
+        wait_until("both are seen", lambda: total(snapshot_after(server), one.service, "crowded.11") == 2 * 3, 20)
+        request = snapshot_after(server)
+        names = [key[0] for key, point in series(request, one.service).items() if key[1] == "overflow" and point.value]
+        checks.equal("as many metrics as overflow slots have theirs", len(set(names)), 64)
+        lost = [p.value for p in request.points() if p.name == "probemeter.agent.levels.lost"]
+        checks.equal("updates that found no room, by the agent", lost, [2 * 3 * 6])
+        said = [line for line in agent.lines() if "found no room" in line and f"'{binary}'" in line]
+        checks.equal("it says so once", len(said), 1)
+        named = re.findall(r"'(crowded\.\d+)'", said[0]) if said else []
+        checks.ok("and names one of those metrics", len(named) == 1 and named[0] not in names, (named, said))
+        one.end(), two.end()
+        request = snapshot_after(server)
+        lost = [p.value for p in request.points() if p.name == "probemeter.agent.levels.lost"]
+        checks.equal("nothing is lost when they are gone", lost, [0])
+
+
 def main():
     checks = Checks("levels")
     if os.geteuid() != 0:
@@ -193,7 +223,10 @@ def main():
         return checks.finish()
     with scratch("levels") as directory:
         for name, part in (("set before the agent came", before_the_agent), ("fork and death", forked),
-                           ("the latest of the living", latest), ("threads and a full table", from_threads)):
+                           ("the latest of the living", latest), ("threads and a full table", from_threads),
+                           ("more metrics than overflow slots", crowded)):
+            if len(sys.argv) > 1 and sys.argv[1] not in name:
+                continue
             with checks.run(name):
                 part(checks, directory)
     return checks.finish()

@@ -446,6 +446,7 @@ static void table_lies_where_the_abi_says(void **state)
 	assert_int_equal((uintptr_t)probemeter_levels_() % 4096, 0);
 	assert_int_equal(offsetof(struct probemeter_levels, used), 32768);
 	assert_int_equal(offsetof(struct probemeter_levels, wiped), 32776);
+	assert_int_equal(offsetof(struct probemeter_levels, lost), 32780);
 	assert_int_equal(offsetof(struct probemeter_levels, index), 32784);
 	assert_int_equal(offsetof(struct probemeter_levels, slot), 40976);
 	assert_int_equal(offsetof(struct probemeter_levels, text), 90128);
