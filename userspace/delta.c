@@ -21,6 +21,8 @@
 
 #include "arena.h"
 #include "exponential.h"
+#include "journal.h"
+#include "service.h"
 
 __extension__ typedef unsigned __int128 wide;
 
@@ -34,8 +36,8 @@ struct total {
 	uint32_t bucket_count;
 };
 
-/* Who a series is: resource, metric and label values, hashed under this process's own secret. Two would have to agree in
- * 128 bits to be taken for one. */
+/* Who a series is: resource, metric and label values, by their texts, hashed under a secret. Two would have to agree in
+ * 128 bits to be taken for one. Resources are the same whichever build of the agent says them. */
 struct key {
 	uint64_t half[2];
 };
@@ -44,12 +46,15 @@ struct baseline {
 	UT_hash_handle hh;
 	struct key key;
 	uint64_t round; /* of the last delta_points() that had this series */
+	uint64_t start_unix_ns; /* the series' own, when it was acknowledged */
+	bool restored; /* from another process, which may have known another series by this name */
 	uint32_t room; /* of @acknowledged.bucket */
 	struct total acknowledged;
 };
 
 struct sent {
 	struct baseline *baseline; /* NULL: no delta */
+	uint64_t start_unix_ns;
 	struct total total;
 };
 
@@ -58,6 +63,10 @@ struct delta {
 	size_t buckets; /* room of all */
 	uint64_t round;
 	struct key secret;
+	/* The last ones that were hashed: points come ordered. */
+	const struct resource *resource;
+	const struct metric *metric;
+	struct key resource_key, metric_key;
 	struct arena *arena; /* of what is on its way */
 	struct sent *sent;
 	size_t sent_count;
@@ -124,15 +133,66 @@ static void key_add_text(const struct delta *delta, const char *text, struct key
 	}
 }
 
-/* Resources and metrics are interned: equal ones are one pointer. */
-static struct key key_of(const struct delta *delta, const struct point *point)
+static struct key seed_of(const struct delta *delta)
 {
-	struct key key = { { delta->secret.half[1], delta->secret.half[0] } };
+	return (struct key){ { delta->secret.half[1], delta->secret.half[0] } };
+}
 
-	key_add(delta, (uintptr_t)point->resource, &key);
-	key_add(delta, (uintptr_t)point->metric, &key);
+static const struct key *key_of_resource(struct delta *delta, const struct resource *resource)
+{
+	struct key key = seed_of(delta);
+	size_t i;
+
+	if (delta->resource == resource)
+		return &delta->resource_key;
+	for (i = 0; i < resource->attribute_count; i++) {
+		if (service_of_build(&resource->attribute[i]))
+			continue;
+		key_add_text(delta, resource->attribute[i].key, &key);
+		key_add_text(delta, resource->attribute[i].value, &key);
+	}
+	delta->resource = resource;
+	delta->resource_key = key;
+	return &delta->resource_key;
+}
+
+static const struct key *key_of_metric(struct delta *delta, const struct metric *metric)
+{
+	struct key key = seed_of(delta);
+	uint64_t bits;
+	uint32_t i;
+
+	if (delta->metric == metric)
+		return &delta->metric_key;
+	key_add_text(delta, metric->scope, &key);
+	key_add_text(delta, metric->name, &key);
+	key_add_text(delta, metric->unit, &key);
+	key_add_text(delta, metric->description, &key);
+	key_add(delta, metric->kind, &key);
+	for (i = 0; i < metric->label_count; i++)
+		key_add_text(delta, metric->label[i], &key);
+	for (i = 0; i < metric->bound_count; i++) {
+		memcpy(&bits, &metric->bound[i], sizeof(bits));
+		key_add(delta, bits, &key);
+	}
+	delta->metric = metric;
+	delta->metric_key = key;
+	return &delta->metric_key;
+}
+
+static struct key key_of(struct delta *delta, const struct point *point)
+{
+	const struct key *resource = key_of_resource(delta, point->resource), *metric = key_of_metric(delta, point->metric);
+	struct key key = seed_of(delta);
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		key_add(delta, resource->half[i], &key);
+		key_add(delta, metric->half[i], &key);
+	}
+	key_add(delta, point->type, &key);
 	key_add(delta, point->overflow, &key);
-	for (uint32_t i = 0; !point->overflow && i < point->metric->label_count; i++)
+	for (i = 0; !point->overflow && i < (int)point->metric->label_count; i++)
 		key_add_text(delta, point->value[i], &key);
 	return key;
 }
@@ -268,6 +328,14 @@ static void baseline_reset(struct baseline *baseline)
 	};
 }
 
+/* It was another series' of that name. */
+static void baseline_restart(struct baseline *baseline)
+{
+	baseline_reset(baseline);
+	baseline->acknowledged.time_unix_ns = 0;
+	baseline->restored = false;
+}
+
 /* The interval that ends now. Where the clock was set back it is as short as can be, rather than run backwards. */
 static uint64_t start_of(const struct point *point, const struct total *before, uint64_t time_unix_ns)
 {
@@ -288,6 +356,8 @@ static int point_subtract(struct delta *delta, uint64_t time_unix_ns, struct are
 	int err;
 
 	HASH_FIND(hh, delta->baseline, &key, sizeof(key), baseline);
+	if (baseline && baseline->restored && baseline->start_unix_ns != point->start_unix_ns)
+		baseline_restart(baseline);
 	if (baseline)
 		baseline->round = delta->round;
 	before = baseline ? &baseline->acknowledged : &none;
@@ -306,6 +376,7 @@ static int point_subtract(struct delta *delta, uint64_t time_unix_ns, struct are
 	if (err)
 		return err;
 	ret->total.sum = fmin(before->sum + now.sum, DBL_MAX);
+	ret->start_unix_ns = point->start_unix_ns;
 	point->start_unix_ns = start_of(point, before, time_unix_ns);
 	err = point_fill(&now, arena, point);
 	if (err)
@@ -332,6 +403,8 @@ int delta_points(struct delta *delta, const struct points *points, struct arena 
 
 	arena_reset(delta->arena);
 	delta->sent_count = 0;
+	delta->resource = NULL;
+	delta->metric = NULL;
 	delta->round++;
 	delta->sent = arena_array(delta->arena, points->count, sizeof(*delta->sent));
 	result.point = arena_array(arena, points->count, sizeof(*result.point));
@@ -358,21 +431,137 @@ int delta_points(struct delta *delta, const struct points *points, struct arena 
 	return 0;
 }
 
+static void acknowledge(const struct sent *sent)
+{
+	struct total *to = &sent->baseline->acknowledged;
+	struct bucket_count *bucket = to->bucket;
+
+	if (sent->total.bucket_count)
+		memcpy(bucket, sent->total.bucket, sent->total.bucket_count * sizeof(*bucket));
+	*to = sent->total;
+	to->bucket = bucket;
+	sent->baseline->start_unix_ns = sent->start_unix_ns;
+	sent->baseline->restored = false;
+}
+
 void delta_acknowledge(struct delta *delta, size_t first, size_t count)
 {
-	for (size_t i = first; i < first + count && i < delta->sent_count; i++) {
-		const struct sent *sent = &delta->sent[i];
-		struct total *to = sent->baseline ? &sent->baseline->acknowledged : NULL;
-		struct bucket_count *bucket;
+	for (size_t i = first; i < first + count && i < delta->sent_count; i++)
+		if (delta->sent[i].baseline)
+			acknowledge(&delta->sent[i]);
+}
 
-		if (!to)
+int delta_begin(struct delta *delta, const struct points *points, uint64_t since_unix_ns)
+{
+	struct arena *arena = arena_new();
+	size_t i;
+	int err = arena ? 0 : -ENOMEM;
+
+	for (i = 0; i < points->count && !err; i++) {
+		const struct point *point = &points->point[i];
+		struct sent sent = { .start_unix_ns = point->start_unix_ns };
+		struct key key;
+
+		if (!is_delta(point) || point->start_unix_ns >= since_unix_ns)
 			continue;
-		bucket = to->bucket;
-		if (sent->total.bucket_count)
-			memcpy(bucket, sent->total.bucket, sent->total.bucket_count * sizeof(*bucket));
-		*to = sent->total;
-		to->bucket = bucket;
+		key = key_of(delta, point);
+		HASH_FIND(hh, delta->baseline, &key, sizeof(key), sent.baseline);
+		if (sent.baseline)
+			continue;
+		err = total_of(point, points->time_unix_ns, arena, &sent.total);
+		if (!err) {
+			sent.baseline = baseline_get(delta, NULL, key, sent.total.bucket_count);
+			err = sent.baseline ? 0 : -ENOMEM;
+		}
+		if (!err)
+			acknowledge(&sent);
 	}
+	arena_free(arena);
+	return err;
+}
+
+/* --- for another process */
+
+void delta_pack(const struct delta *delta, struct journal_pack *pack)
+{
+	const struct baseline *baseline;
+	uint32_t i;
+
+	pack_begin(pack);
+	pack_bytes(pack, &delta->secret, sizeof(delta->secret));
+	for (baseline = delta->baseline; baseline; baseline = baseline->hh.next) {
+		const struct total *total = &baseline->acknowledged;
+
+		/* Nothing of it has been acknowledged: that is what it is without a baseline. */
+		if (!total->time_unix_ns)
+			continue;
+		pack_bytes(pack, &baseline->key, sizeof(baseline->key));
+		pack_number(pack, baseline->start_unix_ns);
+		pack_number(pack, total->time_unix_ns);
+		pack_number(pack, (uint64_t)total->integer);
+		pack_number(pack, total->count);
+		pack_number(pack, total->zero_count);
+		pack_bytes(pack, &total->sum, sizeof(total->sum));
+		pack_number(pack, total->bucket_count);
+		for (i = 0; i < total->bucket_count; i++) {
+			pack_number(pack, (uint64_t)total->bucket[i].negative << 32 | (uint32_t)total->bucket[i].index);
+			pack_number(pack, total->bucket[i].count);
+		}
+	}
+}
+
+static int baseline_unpack(struct delta *delta, struct journal_record *record)
+{
+	struct baseline *baseline;
+	struct total total = { 0 };
+	uint64_t start, count, word, i;
+	struct key key;
+
+	record_bytes(record, &key, sizeof(key));
+	start = record_number(record);
+	total.time_unix_ns = record_number(record);
+	total.integer = (int64_t)record_number(record);
+	total.count = record_number(record);
+	total.zero_count = record_number(record);
+	record_bytes(record, &total.sum, sizeof(total.sum));
+	count = record_number(record);
+	if (record->failed || count > (size_t)(record->end - record->at) / (2 * sizeof(uint64_t)))
+		return -EBADMSG;
+	HASH_FIND(hh, delta->baseline, &key, sizeof(key), baseline);
+	if (baseline)
+		return -EBADMSG;
+	baseline = baseline_get(delta, NULL, key, (uint32_t)count);
+	if (!baseline)
+		return -ENOMEM;
+	total.bucket = baseline->acknowledged.bucket;
+	total.bucket_count = (uint32_t)count;
+	for (i = 0; i < count; i++) {
+		word = record_number(record);
+		total.bucket[i] = (struct bucket_count){ .index = (int32_t)(uint32_t)word, .negative = (uint32_t)(word >> 32),
+							 .count = record_number(record) };
+	}
+	baseline->acknowledged = total;
+	baseline->start_unix_ns = start;
+	baseline->restored = true;
+	return 0;
+}
+
+int delta_unpack(struct delta *delta, struct journal_record *record)
+{
+	struct baseline *baseline, *next;
+	struct key secret;
+	int err;
+
+	record_bytes(record, &secret, sizeof(secret));
+	err = record->failed ? -EBADMSG : 0;
+	while (!err && record->at < record->end)
+		err = baseline_unpack(delta, record);
+	if (!err)
+		delta->secret = secret;
+	else
+		HASH_ITER(hh, delta->baseline, baseline, next)
+			baseline_free(delta, baseline);
+	return err;
 }
 
 size_t delta_count(const struct delta *delta, size_t first, size_t count)

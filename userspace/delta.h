@@ -9,6 +9,8 @@
 
 struct arena;
 struct delta;
+struct journal_pack;
+struct journal_record;
 
 /* Knows nothing yet: everything will be new. NULL if memory is short. */
 struct delta *delta_new(void);
@@ -36,6 +38,15 @@ int delta_points(struct delta *delta, const struct points *points, struct arena 
 
 /* The collector has @count points from @first on, of the last delta_points(). Cannot fail. */
 void delta_acknowledge(struct delta *delta, size_t first, size_t count);
+
+/* Everything that was acknowledged, for another process; and back. A baseline holds for the series of the same name and start
+ * time. @pack says itself if memory was short. Return: 0, -EBADMSG, -ENOMEM, and then @delta knows nothing. */
+void delta_pack(const struct delta *delta, struct journal_pack *pack);
+int delta_unpack(struct delta *delta, struct journal_record *record);
+
+/* Nobody knows what was acknowledged of series that began before @since_unix_ns and have no baseline: take all of it for
+ * acknowledged. Return: 0 or -ENOMEM. */
+int delta_begin(struct delta *delta, const struct points *points, uint64_t since_unix_ns);
 
 /* How many of those are deltas: what is lost or comes twice if they do, unlike a total. */
 size_t delta_count(const struct delta *delta, size_t first, size_t count);

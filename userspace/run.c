@@ -22,10 +22,12 @@
 #include "adopt.h"
 #include "answer.h"
 #include "attach.h"
+#include "baselines.h"
 #include "check.h"
 #include "collect.h"
 #include "console.h"
 #include "delta.h"
+#include "encode.h"
 #include "host.h"
 #include "lock.h"
 #include "log.h"
@@ -67,6 +69,9 @@ struct agent {
 	struct answers *answers;
 	const struct resource *own;
 	const char *noop; /* why there is nothing to do; NULL: there is */
+	uint64_t started_unix_ns;
+	bool delta_unknown; /* what earlier agents' deltas were acknowledged for */
+	bool said_baselines;
 	uint64_t unanswered; /* deltas that may have arrived, since the last export that did */
 	const struct metric *too_large; /* named in the log last */
 	size_t binaries;
@@ -274,6 +279,25 @@ static void account_unanswered(struct agent *agent)
 	agent->unanswered = 0;
 }
 
+static uint64_t life_of_totals(const struct agent *agent)
+{
+	return journal_header(&agent->adopted.kernel.journal)->start_unix_ns;
+}
+
+/* See to it that the next agent sends what this one does not. @on_its_way: deltas that may arrive from now on. */
+static void baselines_keep(struct agent *agent, uint64_t on_its_way)
+{
+	int err;
+
+	if (!agent->delta || !agent->adopted.pins.persistent)
+		return;
+	err = baselines_save(agent->options->run_dir, life_of_totals(agent), agent->delta, agent->unanswered + on_its_way);
+	if (err && !agent->said_baselines)
+		log_message(LOG_WARN, "delta temporality: '%s/baselines' cannot be written: %s; the next agent may send again what was "
+			    "acknowledged meanwhile", agent->options->run_dir, strerror(-err));
+	agent->said_baselines = err;
+}
+
 /* What an export that has ended means for the baselines, for the log and for our own metrics. */
 static void account(struct agent *agent, const struct sender_result *result, size_t count)
 {
@@ -318,6 +342,7 @@ static void account(struct agent *agent, const struct sender_result *result, siz
 			account_delivered(agent, &result[i].ship);
 	if (!failed)
 		account_unanswered(agent);
+	baselines_keep(agent, 0);
 }
 
 static void results(struct agent *agent)
@@ -369,7 +394,8 @@ static void account_too_large(struct agent *agent, const struct requests *reques
 	}
 }
 
-/* Nothing follows, so wait for the delivery. What is not taken now goes with this process, if it was a delta. */
+/* Nothing follows, so wait for the delivery. What is not taken now goes with this process, if it was a delta and nothing
+ * outlives us. */
 static int flush(struct agent *agent, const struct requests *requests)
 {
 	const struct sender_result *result;
@@ -389,8 +415,9 @@ static int flush(struct agent *agent, const struct requests *requests)
 			lost += delta_count(agent->delta, result[i].first, result[i].count);
 	}
 	if (lost)
-		log_message(LOG_WARN, "export to %s: %llu points were not acknowledged; what they counted since they last were is lost",
-			    agent->options->where, (unsigned long long)lost);
+		log_message(LOG_WARN, "export to %s: %llu points were not acknowledged; what they counted since they last were %s",
+			    agent->options->where, (unsigned long long)lost,
+			    agent->adopted.pins.persistent ? "is sent by the next agent" : "is lost");
 	account_unanswered(agent);
 	return err;
 }
@@ -416,6 +443,8 @@ static int export_otlp(struct agent *agent, struct points *points, bool last)
 		return err;
 	}
 	account_too_large(agent, &requests);
+	if (agent->delta)
+		baselines_keep(agent, delta_count(agent->delta, 0, points->count));
 	return last ? flush(agent, &requests) : sender_submit(agent->sender, &requests);
 }
 
@@ -544,6 +573,46 @@ static bool wait_until(struct agent *agent, uint64_t until_ns)
 	return false;
 }
 
+/* Deltas go on where the last agent's ended, or it is said that nobody knows where that was. */
+static void delta_resume(struct agent *agent)
+{
+	const char *directory = agent->options->run_dir;
+	uint64_t unanswered = 0;
+	int err;
+
+	if (!agent->adopted.pins.persistent)
+		return;
+	if (!agent->delta) {
+		baselines_remove(directory); /* totals are sent from now on: what it knows is not all that was sent */
+		return;
+	}
+	err = baselines_load(directory, life_of_totals(agent), agent->delta, &unanswered);
+	agent->unanswered += unanswered;
+	agent->self.points_unanswered += unanswered;
+	if (!adopt_is_later(&agent->adopted) || (!err && !remember_renamed(agent->adopted.remember)))
+		return;
+	agent->delta_unknown = true;
+	log_message(LOG_WARN, "delta temporality: what was counted before this agent and not sent yet is lost%s",
+		    !err	   ? " for services that other rules give other names" :
+		    err == -ENOENT ? ": the last agent sent no deltas" :
+				     ": what the last one left cannot be read");
+}
+
+/* Everything there is now counts as sent. */
+static void delta_start(struct agent *agent)
+{
+	struct points points;
+	int err;
+
+	arena_reset(agent->arena);
+	err = collector_points(agent->collector, &agent->discovery, &agent->self, clock_ns(CLOCK_REALTIME), agent->arena, &points);
+	if (!err)
+		err = delta_begin(agent->delta, &points, agent->started_unix_ns);
+	if (err)
+		log_message(LOG_WARN, "delta temporality: %s; what was counted before may be sent again", strerror(-err));
+	agent->delta_unknown = false;
+}
+
 static void loop(struct agent *agent)
 {
 	uint64_t interval_ns = agent->options->interval_ms * 1000000ull;
@@ -555,6 +624,8 @@ static void loop(struct agent *agent)
 					      phase_wait_ns(clock_ns(CLOCK_REALTIME), interval_ns, agent->phase_ns);
 	/* What lives is attached, and what an earlier agent counted is ours, before anything is sent. */
 	watch(agent, clock_ns(CLOCK_MONOTONIC));
+	if (agent->delta_unknown)
+		delta_start(agent);
 	while (!end) {
 		now = clock_ns(CLOCK_MONOTONIC);
 		if (now >= next_export && agent->options->once)
@@ -718,6 +789,7 @@ static int start(struct agent *agent)
 		log_message(LOG_ERROR, "run: out of memory at the start");
 		return -ENOMEM;
 	}
+	delta_resume(agent);
 	agent->events = (struct discover_events){ .found = object_found, .gone = object_gone, .identify = file_identify,
 						  .context = agent };
 	agent->watch = watch_new(&agent->discovery, &agent->events, &agent->options->attach);
@@ -780,7 +852,8 @@ static void rest(struct agent *agent)
 
 int run(const struct options *options)
 {
-	struct agent agent = { .options = options, .lock = -1, .noop = options_noop_reason(options) };
+	struct agent agent = { .options = options, .lock = -1, .noop = options_noop_reason(options),
+			       .started_unix_ns = clock_ns(CLOCK_REALTIME) };
 	sigset_t signals;
 	int err = 0;
 

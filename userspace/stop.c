@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "baselines.h"
 #include "discover.h"
 #include "lock.h"
 #include "log.h"
@@ -189,6 +190,7 @@ int stop_detach(const struct options *options)
 			    found.maps);
 	}
 	pins_found_free(&found);
+	baselines_remove(options->run_dir);
 	return err ? err : semaphores_prove();
 }
 

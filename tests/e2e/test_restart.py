@@ -15,13 +15,14 @@ import time
 
 import capture
 import elf
-from agent import clean_environment, run_to_end
+from agent import Agent, Fired, build_fired, clean_environment, run_to_end
 from checks import Checks
 from driven import (Driven, drops, others_attached, own, snapshot_after, start_agent, steps_back, total, values, wait_attached,
                     warnings)
 from host import Host, bpftool, known
 from process import BUILD, ROOT, Failed, scratch, wait_until
 from test_exact import COUNTERS, HISTOGRAMS, Truth, compare
+from test_temporality import Ledger, settings, wait_taken
 
 THREADS = 16
 RESTARTS = 6
@@ -269,6 +270,71 @@ def written(checks, directory):
         wait_until("no guard is left", lambda: not host.guards(), 10)
 
 
+def deltas(checks, directory):
+    """Under delta temporality each event is in one delta, whichever agent sends it, and none is missing between two."""
+    binary = build_fired(directory)
+
+    def start(host, server, which=BUILD / "probemeter", **more):
+        agent = Agent(directory, host=host, binary=which, **{**settings(server), **more})
+        agent.__enter__()
+        agent.wait_ready("attached", lambda: any("attached:" in line and str(binary) in line for line in agent.lines()), 30)
+        return agent
+
+    def fire(server, service, count):
+        service.fire(count)
+        checks.equal(f"{count} more", wait_taken(server, service.total), (service.total,) * 3)
+
+    with Host(directory, "deltas") as host, Ledger() as server, Fired(binary, "deltas") as service:
+        server.service = service.service
+        agent = start(host, server)
+        fire(server, service, 100)
+        time.sleep(0.3)  # its answer is known
+        kill(agent)
+        service.fire(50)
+        agent = start(host, server)
+        fire(server, service, 25)
+        checks.equal("killed: no warning", warnings(agent), [])
+        server.answer = capture.status(503)
+        service.fire(30)
+        agent.stop()
+        checks.ok("not acknowledged at the end: the next agent's", any("is sent by the next agent" in line for line in agent.lines()),
+                  agent.tail())
+        server.answer = capture.OK
+        agent = start(host, server, other_build())
+        fire(server, service, 5)
+        time.sleep(0.3)
+        kill(agent)
+        service.fire(15)
+        agent = start(host, server)
+        fire(server, service, 5)
+        checks.equal("no gap, no overlap, over a change of schema too", server.complaints[:3], [])
+        # One that may have arrived is sent again, and that is said.
+        server.answer = capture.stall(30)
+        count = server.count()
+        service.fire(40)
+        server.wait_requests(count + 1)
+        time.sleep(0.2)
+        kill(agent)
+        server.answer = capture.OK
+        before = server.unanswered
+        agent = start(host, server)
+        wait_until("it says so", lambda: any("may be counted twice" in line for line in agent.lines()), 20)
+        server.totals()
+        checks.ok("and in its metrics", server.unanswered > before, (before, server.unanswered))
+        kill(agent)
+        # What an agent with totals has sent is not sent again as deltas.
+        agent = start(host, server, OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE="cumulative")
+        service.fire(10)
+        kill(agent)
+        held = server.totals()
+        agent = start(host, server)
+        checks.ok("what is lost is named", any("the last agent sent no deltas" in line for line in agent.lines()), agent.tail())
+        time.sleep(1)
+        service.fire(7)
+        checks.equal("deltas begin now", wait_taken(server, held[0] + 7), tuple(n + 7 for n in held))
+        kill(agent)
+
+
 def wrapped(checks, directory):
     """A sum that went past 2^64 while no agent looked is that much for the next one."""
     binary = directory / f"wrap-{os.getpid()}"
@@ -438,7 +504,7 @@ def main():
     parts = (("restarts", restarts), ("restarts, perf_event links", lambda c, d: restarts(c, d, "--links", "perf_event")),
              ("upgrades and back", upgrades),
              ("upgrades and back, perf_event links", lambda c, d: upgrades(c, d, "--links", "perf_event")),
-             ("nobody looks", away), ("written over", written), ("past 2^64", wrapped), ("one agent", one_agent), ("detach", detach),
+             ("nobody looks", away), ("written over", written), ("deltas", deltas), ("past 2^64", wrapped), ("one agent", one_agent), ("detach", detach),
              ("unreadable pins", unreadable), ("no bpffs", without_bpffs))
     with scratch("restart") as directory:
         for name, part in parts:

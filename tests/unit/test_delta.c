@@ -2,14 +2,17 @@
 /* test_delta.c - through any sequence of acknowledgements and failures, what was acknowledged adds up to the total. */
 #include "unit.h"
 
+#include <errno.h>
 #include <math.h>
 
 #include "arena.h"
 #include "delta.h"
 #include "encode.h"
 #include "exponential.h"
+#include "journal.h"
 
-static const struct resource shop, mail;
+static struct attribute of_mail[] = { { "service.name", "mail" } };
+static const struct resource shop, mail = { of_mail, 1 };
 
 #define METRIC(kind_, name_, labels)                                                                             \
 	{                                                                                                        \
@@ -534,9 +537,122 @@ static void memory_stays_below_what_is_told(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* Another process begins with what this one has packed. */
+static int hand_over(struct world *world, size_t cut)
+{
+	struct journal_pack pack = { 0 };
+	struct journal_record record = { 0 };
+	int err;
+
+	delta_pack(world->delta, &pack);
+	delta_free(world->delta);
+	world->delta = delta_new();
+	assert_false(pack.failed);
+	record.at = pack.data;
+	record.end = pack.data + pack.size - cut;
+	err = delta_unpack(world->delta, &record);
+	pack_free(&pack);
+	return err;
+}
+
+static struct point histogram(uint64_t *bucket)
+{
+	return (struct point){ .resource = &shop, .metric = &latency, .value = { "x" }, .type = POINT_HISTOGRAM,
+			       .temporality = TEMPORALITY_CUMULATIVE, .start_unix_ns = START, .has_sum = true, .bound = bounds,
+			       .bound_count = 3, .bucket = bucket, .count = bucket[0] + bucket[1] + bucket[2] + bucket[3],
+			       .sum = (double)(bucket[0] + 2 * bucket[1]) };
+}
+
+/* What one process had acknowledged the next one does not send again, and what was not it does. */
+static void another_process_goes_on(void **state)
+{
+	struct world *world = *state;
+	struct attribute attribute[] = { { "service.name", "mail" } };
+	const struct resource again = { attribute, 1 }; /* the same, elsewhere */
+	uint64_t bucket[2][4] = { { 2, 1, 0, 0 }, { 2, 4, 0, 1 } }, acknowledged;
+	struct point point[3] = { counter(5), histogram(bucket[0]), counter(7) };
+
+	point[2].resource = &mail;
+	(void)turn(world, point, 3);
+	delta_acknowledge(world->delta, 0, 2);
+	acknowledged = world->now;
+	assert_int_equal(hand_over(world, 0), 0);
+	point[0].integer = 9;
+	point[1] = histogram(bucket[1]);
+	point[2].resource = &again;
+	assert_int_equal(turn(world, point, 3)->count, 3);
+	assert_int_equal(world->sent.point[0].integer, 4);
+	assert_true(world->sent.point[0].start_unix_ns == acknowledged);
+	assert_int_equal(world->sent.point[1].count, 4);
+	assert_int_equal(world->sent.point[1].bucket[1], 3);
+	assert_int_equal(world->sent.point[1].bucket[3], 1);
+	assert_int_equal(world->sent.point[2].integer, 7);
+	assert_true(world->sent.point[2].start_unix_ns == START);
+	acknowledge(world);
+	/* And the one after it. */
+	assert_int_equal(hand_over(world, 0), 0);
+	assert_int_equal(turn(world, point, 3)->count, 0);
+}
+
+/* A baseline is of one life of a series: one that has begun since sends all it has. */
+static void another_process_knows_lives_apart(void **state)
+{
+	struct world *world = *state;
+	struct point point = counter(5);
+
+	(void)turn(world, &point, 1);
+	acknowledge(world);
+	assert_int_equal(hand_over(world, 0), 0);
+	point.start_unix_ns = START + SECOND;
+	point.integer = 6;
+	assert_int_equal(turn(world, &point, 1)->point[0].integer, 6);
+	assert_true(world->sent.point[0].start_unix_ns == START + SECOND);
+}
+
+/* What is cut off is refused whole. */
+static void another_process_refuses_what_is_cut(void **state)
+{
+	struct world *world = *state;
+	uint64_t bucket[4] = { 1, 2, 3, 4 };
+	struct point point[2] = { counter(5), histogram(bucket) };
+
+	(void)turn(world, point, 2);
+	acknowledge(world);
+	assert_int_equal(hand_over(world, 8), -EBADMSG);
+	assert_int_equal(turn(world, point, 2)->count, 2);
+	assert_int_equal(world->sent.point[0].integer, 5);
+}
+
+/* Where nobody knows what was sent, nothing is sent twice, and what begins now is sent whole. */
+static void begins_with_what_there_is(void **state)
+{
+	struct world *world = *state;
+	struct point point[3] = { counter(5), counter(6), counter(7) };
+	struct points points = { .point = point, .count = 3, .time_unix_ns = START + 20 * SECOND };
+
+	point[1].value[0] = "us";
+	point[1].start_unix_ns = START + 15 * SECOND;
+	point[2].value[0] = "known";
+	(void)turn(world, &point[2], 1);
+	delta_acknowledge(world->delta, 0, 1);
+	point[2].integer = 9;
+	assert_int_equal(delta_begin(world->delta, &points, START + 15 * SECOND), 0);
+	point[0].integer = 8;
+	world->now = points.time_unix_ns;
+	assert_int_equal(turn(world, point, 3)->count, 3);
+	assert_int_equal(world->sent.point[0].integer, 3);
+	assert_true(world->sent.point[0].start_unix_ns == points.time_unix_ns);
+	assert_int_equal(world->sent.point[1].integer, 6);
+	assert_int_equal(world->sent.point[2].integer, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(another_process_goes_on),
+		TEST(another_process_knows_lives_apart),
+		TEST(another_process_refuses_what_is_cut),
+		TEST(begins_with_what_there_is),
 		TEST(outage_of_any_length_loses_nothing),
 		TEST(acknowledgement_is_per_point),
 		TEST(levels_stay_as_they_are),
