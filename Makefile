@@ -212,7 +212,7 @@ test-e2e: all
 test: deps
 	$(Q)$(MAKE) --no-print-directory all fuzzers
 	$(Q)scripts/tools.sh
-	$(Q)scripts/test.sh unit headers fuzz service e2e kernels
+	$(Q)scripts/test.sh unit headers fuzz hostile service e2e kernels
 
 deps:
 	$(Q)scripts/deps.sh

@@ -3,7 +3,7 @@
 #
 # test.sh - run groups of tests and add up what they say
 #
-#   scripts/test.sh GROUP...      unit headers fuzz service e2e kernels
+#   scripts/test.sh GROUP...      unit headers fuzz hostile service e2e kernels
 #
 # A test is a program that prints what it checks, closes with "N passed, N failed[, N skipped]" (cmocka programs close
 # in cmocka's own words) and exits 0 or 1. Every test runs, whatever the ones before it did. The last line adds up.
@@ -19,10 +19,11 @@ tests_of() {
     unit) ls build/unit/test_* | grep -v '\.d$' ;;
     headers) echo tests/headers/run.sh ;;
     fuzz) ls tests/fuzz/*.c ;;
+    hostile) echo tests/hostile/run.py ;;
     service) echo tests/services/test_scriptd.py ;;
     e2e) ls tests/e2e/test_*.py ;;
     kernels) echo tests/kernels/run.py ;;
-    *) echo "test.sh: no group '$1': unit headers fuzz service e2e kernels" >&2; return 1 ;;
+    *) echo "test.sh: no group '$1': unit headers fuzz hostile service e2e kernels" >&2; return 1 ;;
     esac
 }
 

@@ -31,6 +31,10 @@ struct entry {
 	char key[]; /* all keys and values */
 };
 
+#define INSTANCE_BYTES 37 /* a UUID */
+/* For the agent's own, so that a service of its name and attributes has another. */
+#define AGENT_SALT UINT64_C(0x70726f62656d6574)
+
 struct services {
 	struct entry *known;
 	const struct rules *rules;
@@ -40,6 +44,7 @@ struct services {
 	char machine_id[SERVICE_MACHINE_ID + 1];
 	char arch[65];
 	char host[HOST_IDENTITY_BYTES];
+	char agent[INSTANCE_BYTES]; /* the agent's own service.instance.id, which nobody else may have */
 };
 
 static const char *const catalogue_scopes[] = {
@@ -232,7 +237,7 @@ static int intern(struct services *services, struct arena *scratch, struct attri
 /* 128 bits over a host and all that a service says of itself, written as a UUID: the same at each start, different on
  * another host and for a service of the same name with other attributes, which a receiver would else take for one. */
 static void instance_id(const struct services *services, const struct attribute *list, size_t count, uint64_t salt,
-			char ret[37])
+			char ret[INSTANCE_BYTES])
 {
 	uint64_t half[2] = { 1 + salt, 2 + salt };
 	size_t n, i;
@@ -242,7 +247,7 @@ static void instance_id(const struct services *services, const struct attribute 
 		for (i = 0; i < count; i++)
 			half[n] = probemeter_hash_label_(probemeter_hash_label_(half[n], list[i].key), list[i].value);
 	}
-	(void)snprintf(ret, 37, "%08x-%04x-8%03x-%04x-%012llx", (unsigned)(half[0] >> 32), (unsigned)(half[0] >> 16) & 0xffff,
+	(void)snprintf(ret, INSTANCE_BYTES, "%08x-%04x-8%03x-%04x-%012llx", (unsigned)(half[0] >> 32), (unsigned)(half[0] >> 16) & 0xffff,
 		       (unsigned)half[0] & 0xfff, (unsigned)(0x8000 | (half[1] >> 48 & 0x3fff)),
 		       (unsigned long long)(half[1] & 0xffffffffffffull));
 }
@@ -269,7 +274,7 @@ static int complete(struct services *services, struct arena *scratch, const stru
 		    const char *name, const char *version, const struct service_facts *facts, const struct resource **ret)
 {
 	struct attribute *list = arena_alloc(scratch, (given_count + OWN_ATTRIBUTES) * sizeof(*list), sizeof(void *));
-	char instance[37], container[CONTAINER_ID_BYTES] = "", pod[CONTAINER_POD_BYTES] = "", process[24] = "";
+	char instance[INSTANCE_BYTES], container[CONTAINER_ID_BYTES] = "", pod[CONTAINER_POD_BYTES] = "", process[24] = "";
 	size_t count = 0, i;
 
 	if (!list)
@@ -282,15 +287,19 @@ static int complete(struct services *services, struct arena *scratch, const stru
 		(void)snprintf(process, sizeof(process), "%d", facts->pid);
 	attribute_default(list, &count, "process.pid", process);
 	for (i = 0; i < given_count; i++)
-		if (!facts->pid || strcmp(given[i].key, "service.instance.id"))
+		if (strcmp(given[i].key, "service.instance.id") ||
+		    (!facts->pid && (version || strcmp(given[i].value, services->agent))))
 			attribute_default(list, &count, given[i].key, given[i].value);
 	attribute_default(list, &count, "container.id", container);
 	attribute_default(list, &count, "k8s.pod.uid", pod);
 	qsort(list, count, sizeof(*list), by_key);
 	/* Not over the version that is known here: an update of the agent does not make another instance of it. With its pid,
 	 * its start is what tells a process from those before it. */
-	instance_id(services, list, count, facts->pid ? facts->start_ticks : 0, instance);
+	instance_id(services, list, count, version ? AGENT_SALT : facts->pid ? facts->start_ticks : 0, instance);
 	attribute_default(list, &count, "service.instance.id", instance);
+	for (i = 0; version && i < count; i++)
+		if (!strcmp(list[i].key, "service.instance.id"))
+			(void)snprintf(services->agent, sizeof(services->agent), "%s", list[i].value);
 	attribute_default(list, &count, "service.version", version);
 	attribute_default(list, &count, "host.name", services->host_name);
 	attribute_default(list, &count, "host.id", services->machine_id);

@@ -4,7 +4,8 @@
 
     files/NAME.py       make(path) writes a file; `probemeter probes` must say EXPECT about it, in bounded time and memory.
                         Where it can be run (RUN), a running agent must survive it, too. disturb(path, stop) goes on meanwhile.
-    services/NAME.py    make(path) writes a program that is run with ENVIRONMENT; the agent's log or table must show EXPECT.
+    services/NAME.py    make(path) writes a program that is run with ENVIRONMENT; the agent's log or table must show EXPECT,
+                        and judge(message) find nothing wrong in the last export.
     services/NAME.c     the same in C, with "expects:" in its first comment.
     collectors/NAME.py  start(directory, stack) gives an agent's variables and what must hold afterwards; the log shows EXPECT.
     options/NAME.py     arguments(directory) gives a command line and variables; it must end and say EXPECT, and never NEVER.
@@ -178,6 +179,9 @@ def services(checks, label, binary, most_mib, slow, found, directory):
         for attack in found:
             checks.ok(f"{label}: {attack.name}: is seen", attack not in left, f"not in the log or table: {attack.expect}")
         checks.equal(f"{label}: the service beside them is counted", wait_totals(server, healthy, 1000, 30.0), (1000,) * 3)
+        for attack in [attack for attack in found if attack.get("judge", None)]:
+            checks.equal(f"{label}: {attack.name}: is exported as it should", attack.module.judge(server.requests[-1].message()),
+                         None)
         mine = [child.args[0] for child in running if child.poll() is not None]
         checks.equal(f"{label}: nobody's program has died", mine, [])
         checks.ok(f"{label}: at most {most_mib} MiB", peak_mib(agent.pid) <= most_mib, f"{peak_mib(agent.pid):.0f} MiB")
@@ -195,11 +199,11 @@ def broken_rules(request):
     return otlp.complaints(request.message())
 
 
-def collector(label, binary, slow, attack):
+def collector(label, binary, slow, attack, timeout_ms):
     """(check's name, condition, detail) of one; several run at a time."""
     with scratch("hostile-collector") as directory, contextlib.ExitStack() as stack:
         variables, holds = attack.module.start(directory, stack)
-        variables = {"OTEL_METRIC_EXPORT_TIMEOUT": 2000, "OTEL_EXPORTER_OTLP_TIMEOUT": 2000, **variables}
+        variables = {"OTEL_METRIC_EXPORT_TIMEOUT": timeout_ms, "OTEL_EXPORTER_OTLP_TIMEOUT": timeout_ms, **variables}
         status, output, seconds, mib = run_measured([binary, "run", "--once", "--interval", "200"], 60.0 * slow, **variables)
         held = holds()
         wanted = attack.expect is None and "failed" not in output or attack.expect is not None and attack.seen(output)
@@ -211,8 +215,8 @@ def collector(label, binary, slow, attack):
 
 
 def collectors(checks, label, binary, slow, found):
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        for results in pool.map(lambda attack: collector(label, binary, slow, attack), found):
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for results in pool.map(lambda attack: collector(label, binary, slow, attack, 2000 if slow == 1 else 6000), found):
             for name, condition, detail in results:
                 checks.ok(name, condition, detail)
 
@@ -228,6 +232,13 @@ def options(checks, label, binary, slow, found):
         checks.ok(f"{label}: {attack.name}: ends by itself", status is not None, f"{seconds:.1f} s")
 
 
+@contextlib.contextmanager
+def timed():
+    begun = time.monotonic()
+    yield
+    print(f"     {time.monotonic() - begun:.1f} s", flush=True)
+
+
 def main():
     checks = Checks("hostile")
     if os.geteuid() != 0:
@@ -237,13 +248,13 @@ def main():
     chosen = set(sys.argv[1:])
     for label, binary, most_mib, slow in AGENTS:
         with scratch("hostile") as directory:
-            with checks.run(f"{label}: options"):
+            with timed(), checks.run(f"{label}: options"):
                 options(checks, label, binary, slow, attacks("options", chosen))
-            with checks.run(f"{label}: collectors"):
+            with timed(), checks.run(f"{label}: collectors"):
                 collectors(checks, label, binary, slow, attacks("collectors", chosen))
-            with checks.run(f"{label}: files"):
+            with timed(), checks.run(f"{label}: files"):
                 files(checks, label, binary, slow, most_mib if slow > 1 else 0, attacks("files", chosen), directory)
-            with checks.run(f"{label}: services"):
+            with timed(), checks.run(f"{label}: services"):
                 found = attacks("services", chosen)
                 build_fired(directory)
                 compile_all(found, directory)

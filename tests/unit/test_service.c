@@ -304,6 +304,23 @@ static void container_is_part_of_the_resource(void **state)
 	assert_null(attribute_of(resource_of(*state, &own), "k8s.pod.uid"));
 }
 
+/* Whatever a service calls itself, it is not taken for the agent, whose metrics say what was dropped. */
+static void nobody_passes_for_the_agent(void **state)
+{
+	const struct resource *agent;
+	const char *id;
+	char copy[128];
+	const struct service_facts same = { .otel_service_name = "probemeter" };
+	const struct service_facts copied = { .otel_service_name = "probemeter", .otel_resource_attributes = copy };
+
+	assert_int_equal(services_agent(*state, NULL, NULL, 0, &agent), 0);
+	id = attribute_of(agent, "service.instance.id");
+	assert_string_not_equal(attribute_of(resource_of(*state, &same), "service.instance.id"), id);
+	(void)snprintf(copy, sizeof(copy), "service.version=%s,service.instance.id=%s", attribute_of(agent, "service.version"), id);
+	assert_ptr_not_equal(resource_of(*state, &copied), agent);
+	assert_string_not_equal(attribute_of(resource_of(*state, &copied), "service.instance.id"), id);
+}
+
 /* A pid that comes again is another process; an instance id out of the environment would be the same for all children. */
 static void process_by_itself_has_its_pid_and_start(void **state)
 {
@@ -514,6 +531,7 @@ int main(void)
 		TEST(known_resources_take_no_more_memory),
 		TEST(instance_id_is_stable_and_told_apart_by_name),
 		TEST(instance_id_tells_hosts_apart),
+		TEST(nobody_passes_for_the_agent),
 		TEST(container_is_part_of_the_resource),
 		TEST(process_by_itself_has_its_pid_and_start),
 		TEST(rules_give_and_refuse_names),

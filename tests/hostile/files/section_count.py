@@ -4,11 +4,11 @@ import struct
 
 import elfmake
 
-EXPECT = r"'.*section_count' has no probes"
+EXPECT = r"attack\.sections"
 
 
 def make(path):
-    elfmake.Image(shoff=1 << 20).write(path)
+    elfmake.Image(shoff=1 << 20).metric("attack.sections").write(path)
     with open(path, "r+b") as file:
         file.seek(1 << 20)
         file.write(struct.pack("<IIQQQQIIQQ", 0, 0, 0, 0, 0, 5000000, 0, 5000000, 0, 0))
