@@ -10,6 +10,10 @@
 #include <uthash.h>
 
 #include "../bpf/maps.h"
+#include "quota.h"
+
+/* Of all series; one service gets half. What comes past that is not remembered, and ends with its last process. */
+#define SEEN_BYTES ((size_t)16 << 20)
 
 struct entry {
 	UT_hash_handle hh;
@@ -20,16 +24,19 @@ struct entry {
 struct seen {
 	struct arena *arena;
 	struct entry *entry;
+	struct quota *bytes;
 };
 
 struct seen *seen_new(void)
 {
 	struct seen *seen = calloc(1, sizeof(*seen));
 
-	if (seen)
-		seen->arena = arena_new();
-	if (seen && !seen->arena) {
-		free(seen);
+	if (!seen)
+		return NULL;
+	seen->arena = arena_new();
+	seen->bytes = quota_new(SEEN_BYTES);
+	if (!seen->arena || !seen->bytes) {
+		seen_free(seen);
 		return NULL;
 	}
 	return seen;
@@ -41,6 +48,7 @@ void seen_free(struct seen *seen)
 		return;
 	HASH_CLEAR(hh, seen->entry);
 	arena_free(seen->arena);
+	quota_free(seen->bytes);
 	free(seen);
 }
 
@@ -88,7 +96,7 @@ int seen_update(struct seen *seen, const struct points *points)
 			continue;
 		size = key_of(point, key);
 		HASH_FIND(hh, seen->entry, key, size, entry);
-		if (entry)
+		if (entry || !quota_take(seen->bytes, point->resource, sizeof(*entry) + size))
 			continue;
 		entry = arena_alloc(seen->arena, sizeof(*entry) + size, sizeof(void *));
 		if (!entry)

@@ -3,7 +3,7 @@
  * seen.h - series that must go on although nobody speaks of them now.
  *
  * An up-down counter whose processes have all died is 0, not absent; a counter that was exported as 0 from its attach
- * stays there.
+ * stays there. Within limits: who lives for years and has other label values every day is not remembered for ever.
  */
 #ifndef PROBEMETER_SEEN_H
 #define PROBEMETER_SEEN_H

@@ -16,6 +16,8 @@
 
 #include <probemeter/probemeter.h>
 
+#include "../bpf/maps.h"
+
 #include "arena.h"
 #include "container.h"
 #include "host.h"
@@ -32,6 +34,9 @@ struct entry {
 };
 
 #define INSTANCE_BYTES 37 /* a UUID */
+/* Resources are for ever: points and series refer to them. */
+#define MAX_RESOURCES (2 * PM_MAX_SERVICES)
+#define MAX_RESOURCE_BYTES ((size_t)64 << 20)
 /* For the agent's own, so that a service of its name and attributes has another. */
 #define AGENT_SALT UINT64_C(0x70726f62656d6574)
 
@@ -44,6 +49,8 @@ struct services {
 	char machine_id[SERVICE_MACHINE_ID + 1];
 	char arch[65];
 	char host[HOST_IDENTITY_BYTES];
+	size_t bytes; /* of all that are known */
+	const struct resource *crowd; /* of processes that came when there was no room for another one; NULL: there was */
 	char agent[INSTANCE_BYTES]; /* the agent's own service.instance.id, which nobody else may have */
 };
 
@@ -193,8 +200,9 @@ static void attribute_default(struct attribute *list, size_t *count, const char 
 	list[(*count)++] = (struct attribute){ key, value };
 }
 
-/* The key is made in @scratch first: most resources are known, and asking for them must take no memory for good. */
-static int intern(struct services *services, struct arena *scratch, struct attribute *list, size_t count,
+/* The key is made in @scratch first: most resources are known, and asking for them must take no memory for good.
+ * @crowd: also if there is no room. Else that is -ENOSPC. */
+static int intern(struct services *services, struct arena *scratch, struct attribute *list, size_t count, bool crowd,
 		  const struct resource **ret)
 {
 	struct entry *found, *fresh;
@@ -210,6 +218,8 @@ static int intern(struct services *services, struct arena *scratch, struct attri
 	for (i = 0, at = key; i < count; i++)
 		at = stpcpy(stpcpy(at, list[i].key) + 1, list[i].value) + 1;
 	HASH_FIND(hh, services->known, key, size, found);
+	if (!found && !crowd && (HASH_COUNT(services->known) >= MAX_RESOURCES || services->bytes + size > MAX_RESOURCE_BYTES))
+		return -ENOSPC;
 	if (!found) {
 		fresh = calloc(1, sizeof(*fresh) + size);
 		if (!fresh)
@@ -228,6 +238,7 @@ static int intern(struct services *services, struct arena *scratch, struct attri
 			at += strlen(at) + 1;
 		}
 		HASH_ADD(hh, services->known, key, size, fresh);
+		services->bytes += size;
 		found = fresh;
 	}
 	*ret = &found->resource;
@@ -269,7 +280,9 @@ bool service_of_build(const struct attribute *attribute)
 }
 
 #define OWN_ATTRIBUTES 16
+#define NO_NAME "unknown_service"
 
+/* @name NULL: those that have none of their own. */
 static int complete(struct services *services, struct arena *scratch, const struct attribute *given, size_t given_count,
 		    const char *name, const char *version, const struct service_facts *facts, const struct resource **ret)
 {
@@ -281,7 +294,7 @@ static int complete(struct services *services, struct arena *scratch, const stru
 		return -ENOMEM;
 	if (facts->cgroup)
 		container_of_cgroup(facts->cgroup, container, pod);
-	attribute_default(list, &count, "service.name", name);
+	attribute_default(list, &count, "service.name", name ? name : NO_NAME);
 	/* What a process is as a process is not for its environment to say, which its children inherit. */
 	if (facts->pid)
 		(void)snprintf(process, sizeof(process), "%d", facts->pid);
@@ -307,7 +320,7 @@ static int complete(struct services *services, struct arena *scratch, const stru
 	attribute_default(list, &count, "os.type", "linux");
 	for (i = 0; i < sizeof(of_build) / sizeof(of_build[0]); i++)
 		attribute_default(list, &count, of_build[i].key, of_build[i].value);
-	return intern(services, scratch, list, count, ret);
+	return intern(services, scratch, list, count, !name, ret);
 }
 
 static const char *clean(struct arena *scratch, const char *text)
@@ -340,7 +353,7 @@ static const char *name_choose(const struct services *services, const struct ser
 		rules_service(services->rules, facts),
 		facts->catalogue ? services->default_name : NULL,
 		facts->unit,
-		arena_printf(scratch, "unknown_service%s%s", *executable ? ":" : "", executable),
+		arena_printf(scratch, NO_NAME "%s%s", *executable ? ":" : "", executable),
 	};
 	size_t i;
 
@@ -353,7 +366,23 @@ static const char *name_choose(const struct services *services, const struct ser
 		if (name && !*ret_refused)
 			*ret_refused = name;
 	}
-	return "unknown_service";
+	return NO_NAME;
+}
+
+/* One for all that come too late. */
+static int join_crowd(struct services *services, struct arena *scratch, const struct resource **ret)
+{
+	static const struct service_facts nothing;
+	int err = 0;
+
+	if (!services->crowd) {
+		err = complete(services, scratch, NULL, 0, NULL, NULL, &nothing, &services->crowd);
+		log_message(LOG_WARN, "services: more than %d resources, or %zu MiB of their attributes, since the start; new ones count as "
+			    "'%s'; fewer distinct OTEL_RESOURCE_ATTRIBUTES, and a restart", MAX_RESOURCES, MAX_RESOURCE_BYTES >> 20,
+			    NO_NAME);
+	}
+	*ret = services->crowd;
+	return err;
 }
 
 int services_resource(struct services *services, const struct service_facts *facts, const struct resource **ret)
@@ -379,6 +408,10 @@ int services_resource(struct services *services, const struct service_facts *fac
 	}
 	name = name_choose(services, facts, given, given_count, scratch, &refused);
 	err = complete(services, scratch, given, given_count, name, NULL, facts, ret);
+	if (err == -ENOSPC) {
+		err = join_crowd(services, scratch, ret);
+		goto out;
+	}
 	if (err)
 		goto out;
 	entry = (struct entry *)*ret;

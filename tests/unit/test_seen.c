@@ -195,6 +195,26 @@ static void dead_processes_leave_a_zero(void **state)
 	arena_free(arena);
 }
 
+/* A service that has other label values every day is not remembered for ever, and others still are. */
+static void ever_new_labels_are_not_remembered_for_ever(void **state)
+{
+	enum { DAYS = 200000 };
+	struct point other = { .resource = &billing, .metric = &open_orders, .value = { "eu" } };
+	size_t count;
+
+	for (int day = 0; day < DAYS; day++) {
+		char label[32];
+		struct point point = { .resource = &shop, .metric = &open_orders, .value = { label } };
+
+		(void)snprintf(label, sizeof(label), "day-%d", day);
+		update(*state, &point, 1);
+	}
+	count = seen_count(*state);
+	assert_in_range(count, 10000, DAYS / 2);
+	update(*state, &other, 1);
+	assert_int_equal(seen_count(*state), count + 1);
+}
+
 /* Freed half made or not made at all. */
 static void free_takes_null(void **state)
 {
@@ -214,6 +234,7 @@ int main(void)
 		TEST(identity_is_resource_metric_overflow_and_labels),
 		TEST(longest_labels_fit),
 		TEST(dead_processes_leave_a_zero),
+		TEST(ever_new_labels_are_not_remembered_for_ever),
 		TEST(free_takes_null),
 	};
 

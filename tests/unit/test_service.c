@@ -304,6 +304,29 @@ static void container_is_part_of_the_resource(void **state)
 	assert_null(attribute_of(resource_of(*state, &own), "k8s.pod.uid"));
 }
 
+/* Ever new attributes take no memory for ever: from some number on they are one service, and who is known stays himself. */
+static void too_many_resources_are_one(void **state)
+{
+	char attributes[64];
+	const struct service_facts shop = { .otel_service_name = "shop" };
+	const struct service_facts noisy = { .otel_service_name = "noisy", .otel_resource_attributes = attributes };
+	const struct resource *known = resource_of(*state, &shop), *last = NULL, *before = NULL;
+	size_t distinct = 0;
+
+	for (int i = 0; i < 8192 + 100; i++) {
+		(void)snprintf(attributes, sizeof(attributes), "run=%d", i);
+		before = last;
+		last = resource_of(*state, &noisy);
+		distinct += last != before;
+	}
+	assert_ptr_equal(last, before);
+	assert_string_equal(attribute_of(last, "service.name"), "unknown_service");
+	assert_int_equal(distinct, 8192);
+	assert_ptr_equal(resource_of(*state, &shop), known);
+	(void)snprintf(attributes, sizeof(attributes), "run=7");
+	assert_string_equal(attribute_of(resource_of(*state, &noisy), "service.name"), "noisy");
+}
+
 /* Whatever a service calls itself, it is not taken for the agent, whose metrics say what was dropped. */
 static void nobody_passes_for_the_agent(void **state)
 {
@@ -532,6 +555,7 @@ int main(void)
 		TEST(instance_id_is_stable_and_told_apart_by_name),
 		TEST(instance_id_tells_hosts_apart),
 		TEST(nobody_passes_for_the_agent),
+		TEST(too_many_resources_are_one),
 		TEST(container_is_part_of_the_resource),
 		TEST(process_by_itself_has_its_pid_and_start),
 		TEST(rules_give_and_refuse_names),
