@@ -181,8 +181,9 @@ static int buffers_make(struct snapshot *snapshot)
 {
 	if (snapshot->key_buffer)
 		return 0;
-	snapshot->key_buffer = malloc(BATCH * sizeof(struct pm_service_key));
-	snapshot->value_buffer = malloc(BATCH * sizeof(struct pm_service));
+	/* Not for the kernel, which fills them, but for valgrind, which does not know that. */
+	snapshot->key_buffer = calloc(BATCH, sizeof(struct pm_service_key));
+	snapshot->value_buffer = calloc(BATCH, sizeof(struct pm_service));
 	snapshot->drop = calloc(PM_MAX_METRICS * PM_DROP_REASONS, sizeof(*snapshot->drop));
 	return snapshot->key_buffer && snapshot->value_buffer && snapshot->drop ? 0 : -ENOMEM;
 }

@@ -11,7 +11,8 @@
     options/NAME.py     arguments(directory) gives a command line and variables; it must end and say EXPECT, and never NEVER.
 
 EXPECT is a regular expression. Whatever is attacked, nothing that is printed gives a terminal an order, and a service beside
-the attacks is counted to the unit. Arguments choose attacks by name.
+the attacks is counted to the unit. Then one cycle
+of the agent runs under valgrind. Arguments choose attacks by name.
 """
 import concurrent.futures
 import contextlib
@@ -203,6 +204,26 @@ def services(checks, label, binary, most_mib, slow, found, directory):
         checks.equal(f"{label}: nothing that a terminal obeys", orders_in(output), "[]")
 
 
+def valgrind(checks, directory):
+    """A full cycle, with levels and events of services that lie. Children are where the trial's own probe is hit, and a
+    uprobe ends whoever runs under valgrind: they are left out."""
+    found = [attack for attack in attacks("services", set()) if attack.path.stem.startswith(("level_", "string_u", "name"))
+             and attack.path.stem != "level_processes"]
+    fired = directory / "fired"
+    with Fired(fired, "memory") as service, started(found, directory), capture.Server() as server:
+        argv = ["valgrind", "-q", "--error-exitcode=9", "--leak-check=full", "--child-silent-after-fork=yes",
+                f"--suppressions={HERE}/valgrind.supp", PROBEMETER, *alone(["run", "--once", "--interval", "4000"], directory)]
+        firing = threading.Timer(3.0, service.fire, [200])
+        firing.start()
+        status, output, seconds, _ = run_measured(argv, 120.0, OTEL_METRICS_EXPORTER="console,otlp",
+                                                  OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp)
+        firing.join()
+        said = [line for line in output.splitlines() if re.match(r"==\d+==", line)]
+        checks.ok(f"valgrind: a full cycle has no error and no leak: {seconds:.0f} s", status == 0, "\n       ".join(said[:25]))
+        checks.ok("valgrind: it attached, read and exported", "level.own" in output and "attached:" in output and
+                  server.count() > 0, output[-1500:])
+
+
 def broken_rules(request):
     import otlp
     return otlp.complaints(request.message())
@@ -276,6 +297,9 @@ def main():
                 # Files that can be run: what is said of them is the same, now by an agent.
                 found += [attack for attack in attacks("files", chosen) if attack.get("RUN", True)]
                 services(checks, label, binary, most_mib, slow, found, directory)
+            if slow == 1:
+                with timed(), checks.run("valgrind"):
+                    valgrind(checks, directory)
     return checks.finish()
 
 
