@@ -2,7 +2,7 @@
 """A collector that shows a certificate which is expired."""
 import faults
 
-EXPECT = r"failed: .*(expired)"
+EXPECT = r"failed: .*certificate has expired"
 
 
 def start(directory, stack):
