@@ -443,8 +443,15 @@ int services_again(struct services *services, struct attribute *attribute, size_
 {
 	static const struct service_facts nothing;
 	struct arena *scratch = arena_new();
-	int err = scratch ? complete(services, scratch, attribute, count, NULL, NULL, &nothing, ret) : -ENOMEM;
+	const char *name = NO_NAME;
+	int err = -ENOMEM;
+	size_t i;
 
+	for (i = 0; i < count; i++)
+		if (!strcmp(attribute[i].key, "service.name"))
+			name = attribute[i].value;
+	if (scratch)
+		err = complete(services, scratch, attribute, count, name, NULL, &nothing, ret);
 	arena_free(scratch);
 	return err;
 }
