@@ -12,7 +12,12 @@
  * (where = 0) is taken by compare-and-swap to where | PM_WHERE_BUSY by exactly one of them, which then writes the hash
  * and at last `where` by an atomic exchange. So a slot whose `where` matches has its hash complete. Whoever looks for
  * the same key in the meantime sees no match and takes another slot: then two slots have one key, later look-ups find
- * the first, and the agent adds both. No addition is ever lost, and no slot is ever given back while programs run.
+ * the first, and the agent adds both. No addition is ever lost.
+ *
+ * The agent gives slots back (userspace/forget.c): those of a service for which no program runs any more nor ever will, so
+ * that nobody looks for their keys. It sets the numbers to 0 and at last `where`; whoever takes the slot by compare-and-swap
+ * finds zeros. No look-up ends at a free slot, it goes through all slots of all groups a key may be in: so a slot that became
+ * free hides none behind it.
  */
 #ifndef PROBEMETER_CELL_BPF_H
 #define PROBEMETER_CELL_BPF_H

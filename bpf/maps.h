@@ -77,7 +77,7 @@ struct pm_cell {
 };
 
 /* What an earlier generation counted: [slot], and behind the slots its drops, by PM_DROP_INDEX(). Written once, by the
- * agent. */
+ * agent; a slot that is given back holds nothing. */
 struct pm_carried {
 	__u64 count;
 	__u64 sum;
@@ -166,6 +166,8 @@ struct pm_service_key {
 #define PM_TGID_OUTSIDE (1u << 31)
 
 struct pm_service {
+	__u64 seal; /* of key and id, pm_seal(): what is read here belongs together */
+	__u64 since_unix_ns; /* PM_NEXT_SINCE as it was when this one came */
 	__u32 id; /* from 1 */
 	__u32 tgid; /* of the first process seen, in the agent's pid namespace; where it is not in that, PM_TGID_OUTSIDE | its
 		     * number in the initial one */
@@ -207,7 +209,28 @@ enum pm_drop {
 };
 #define PM_DROP_INDEX(metric, reason) ((metric) * PM_DROP_REASONS + (reason))
 
-enum pm_next { PM_NEXT_SERIES, PM_NEXT_SERVICE, PM_NEXT_COUNT };
+/* Says that @id is the service of @key. */
+static inline __attribute__((always_inline)) __u64 pm_seal(const struct pm_service_key *key, __u32 id)
+{
+	__u64 seal = pm_mix(key->environment, key->cgroup, id);
+
+	return pm_mix(pm_mix(key->inode, key->process, seal), (__u64)key->device << 32 | key->uid, id);
+}
+
+/* Words that count up: the next series id, the next service id never given out, how many services were made. And when
+ * services were forgotten last, before their keys were taken away: whoever comes later starts no earlier. */
+enum pm_next { PM_NEXT_SERIES, PM_NEXT_SERVICE, PM_NEXT_MADE, PM_NEXT_SINCE, PM_NEXT_COUNT };
+
+/* Service ids that were given back, a bit each. */
+#define PM_VACANT_WORDS (PM_MAX_SERVICES / 64)
+
+/* By service id: services whose key was taken away, until what they hold is given back. The agent's own note, forget.c. */
+struct pm_closing {
+	struct pm_service_key key;
+	struct pm_service service; /* id 0: nothing here */
+	__u32 freeing; /* nobody can come back to it any more */
+	__u32 pad;
+};
 
 _Static_assert(sizeof(struct pm_cell_key) == 16, "no padding in keys");
 _Static_assert(sizeof(struct pm_series_key) == 16, "no padding in keys");

@@ -225,7 +225,7 @@ static __always_inline struct pm_series *series_make(struct pm_series_key *key)
 	if (__sync_fetch_and_add(used, 1) < series_per_metric - 1) {
 		counter = bpf_map_lookup_elem(&next_id, &next);
 		if (counter) {
-			fresh.id = __sync_fetch_and_add(counter, 1);
+			fresh.id = __sync_fetch_and_add(counter, 1) & (PM_OWNER_SERVICE - 1);
 			if (!bpf_map_update_elem(&series, key, &fresh, BPF_NOEXIST)) {
 				__sync_fetch_and_add(&own->series, 1);
 				return bpf_map_lookup_elem(&series, key);

@@ -49,6 +49,7 @@ const volatile __u32 pid_namespace = 0; /* the agent's, by inode; 0: the initial
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, PM_MAX_TASKS);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, __u64);
 } recent SEC(".maps");
@@ -61,6 +62,24 @@ struct {
 	__type(key, struct pm_service_key);
 	__type(value, struct pm_service);
 } services SEC(".maps");
+
+/* Ids given back by the agent, PM_VACANT_WORDS of 64 bits: set there, cleared here. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PM_VACANT_WORDS);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, __u64);
+} vacant SEC(".maps");
+
+/* The agent's own; no program touches it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PM_MAX_SERVICES);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct pm_closing);
+} closing SEC(".maps");
 
 #define ENVIRONMENT_CHUNKS 1000 /* of 63 bytes at most: the names of a service stand in the first 60 KiB, or not at all */
 
@@ -317,19 +336,83 @@ __noinline __u32 service_tgid(void)
 	return PM_TGID_OUTSIDE | leader->tgid;
 }
 
+/*
+ * The id of @key's service, 0 if there is none. The agent may delete the service meanwhile, and the kernel hands the memory
+ * of a deleted element to the next one at once, under our eyes: then the id is another service's. The seal tells.
+ * Between two deletions the agent waits for every hit under way, so that no hit sees more than one of them.
+ */
+static __always_inline __u32 service_find(const struct pm_service_key *key)
+{
+	struct pm_service *service = bpf_map_lookup_elem(&services, key);
+	__u32 id;
+
+	if (!service)
+		return 0;
+	id = *(volatile __u32 *)&service->id;
+	return *(volatile __u64 *)&service->seal == pm_seal(key, id) ? id : 0;
+}
+
+static __always_inline __u32 bit_number(__u64 bit)
+{
+	return !!(bit & 0xaaaaaaaaaaaaaaaaull) | !!(bit & 0xccccccccccccccccull) << 1 | !!(bit & 0xf0f0f0f0f0f0f0f0ull) << 2 |
+	       !!(bit & 0xff00ff00ff00ff00ull) << 3 | !!(bit & 0xffff0000ffff0000ull) << 4 |
+	       !!(bit & 0xffffffff00000000ull) << 5;
+}
+
+/* An id that nobody has: one that was given back, or the next new one. Who clears the bit has it; who loses a race for one
+ * goes on to the next word. Return: 0 if there is none. */
+__noinline int service_id(void)
+{
+	__u32 next = PM_NEXT_SERVICE, i;
+	__u64 *word, seen;
+
+	for (i = 0; i < PM_VACANT_WORDS; i++) {
+		word = bpf_map_lookup_elem(&vacant, &i);
+		if (!word)
+			return 0;
+		seen = *(volatile __u64 *)word;
+		seen &= -seen;
+		if (seen && __sync_fetch_and_and(word, ~seen) & seen)
+			return i * 64 + bit_number(seen);
+	}
+	word = bpf_map_lookup_elem(&next_id, &next);
+	if (!word || *(volatile __u64 *)word >= PM_MAX_SERVICES - 1)
+		return 0;
+	seen = __sync_fetch_and_add(word, 1) + 1;
+	return seen < PM_MAX_SERVICES ? seen : 0;
+}
+
+/* Let @fresh in, if nobody was faster. When services were forgotten last is read here, after the look-up that found
+ * nothing: if this service is one of them, that time is already later than all that was sent of it. */
+static __always_inline __u32 service_enter(struct pm_service_key *key, struct pm_service *fresh)
+{
+	__u32 made = PM_NEXT_MADE, since = PM_NEXT_SINCE;
+	__u64 *word = bpf_map_lookup_elem(&next_id, &since);
+
+	if (word)
+		fresh->since_unix_ns = *(volatile __u64 *)word;
+	fresh->seal = pm_seal(key, fresh->id);
+	if (!bpf_map_update_elem(&services, key, fresh, BPF_NOEXIST)) {
+		word = bpf_map_lookup_elem(&next_id, &made);
+		if (word)
+			__sync_fetch_and_add(word, 1);
+		return fresh->id;
+	}
+	return service_find(key);
+}
+
 /* Settle the current task's service; @metric is what it fires. 0: there is no room for another one. */
 __noinline int service_settle(__u32 metric)
 {
 	struct task_struct *leader = bpf_get_current_task_btf()->group_leader;
 	struct environment environment = {};
 	struct pm_service_key key = {};
-	struct pm_service fresh = {}, *service;
+	struct pm_service fresh = {};
 	struct pm_started *kept = started_get(leader);
 	struct pm_task *known;
 	struct inode *inode;
 	struct cgroup *cgroup;
-	__u32 next = PM_NEXT_SERVICE;
-	__u64 *counter;
+	__u32 id;
 
 	if (kept)
 		environment.hash = kept->hash;
@@ -347,25 +430,22 @@ __noinline int service_settle(__u32 metric)
 	if (per_process)
 		key.process = hash_add(hash_add(1, leader->start_boottime), leader->tgid);
 
-	service = bpf_map_lookup_elem(&services, &key);
-	if (!service) {
-		counter = bpf_map_lookup_elem(&next_id, &next);
-		if (!counter)
-			return 0;
-		/* Two tasks of one new service may both come here: each takes an id, BPF_NOEXIST lets one of them in, and
-		 * the other id stays unused. The names go in before the service, which is the agent's sign to read them. */
-		fresh.id = __sync_fetch_and_add(counter, 1) + 1;
+	id = service_find(&key);
+	if (!id) {
+		/* Two tasks of one new service may both come here: each takes an id, BPF_NOEXIST lets one of them in, and the
+		 * other id is given back by the agent. The names go in before the service, which is the agent's sign to read
+		 * them. */
+		fresh.id = service_id();
 		fresh.tgid = service_tgid();
 		fresh.start_ns = leader->start_boottime;
 		fresh.metric = metric;
-		if (fresh.id >= PM_MAX_SERVICES)
+		if (!fresh.id)
 			return 0;
 		variables_store(&environment, leader, fresh.id);
 		cgroup_store(fresh.id);
 		executable_store(fresh.id);
-		bpf_map_update_elem(&services, &key, &fresh, BPF_NOEXIST);
-		service = bpf_map_lookup_elem(&services, &key);
-		if (!service)
+		id = service_enter(&key, &fresh);
+		if (!id)
 			return 0;
 	}
 	/* Not remembered if the environment could not be read: the next event tries again. */
@@ -374,16 +454,16 @@ __noinline int service_settle(__u32 metric)
 		if (known) {
 			/* Another thread of the process may write the same words at the same time: they are equal. The id comes
 			 * last, for a reader that sees the exec_id first. */
-			known->service = service->id;
+			known->service = id;
 			known->uid = by_uid ? fresh.uid : 0;
 			barrier();
 			known->exec_id = leader->self_exec_id + 1;
 		}
 	}
-	return service->id;
+	return id;
 }
 
-/* After an exec: keep the variables that name, if there are any. */
+/* After an exec: what the process was before is over, so that nobody takes its old service for living. And keep the variables that name, if there are any. */
 SEC("tp_btf/sched_process_exec")
 int on_exec(__u64 *ctx)
 {
@@ -391,6 +471,7 @@ int on_exec(__u64 *ctx)
 	struct environment environment = { .keep = 1 };
 	struct pm_started *kept;
 
+	bpf_task_storage_delete(&tasks, task);
 	environment_walk(&environment);
 	if (!environment.piece || environment.unreadable) {
 		bpf_task_storage_delete(&started, task);

@@ -7,16 +7,23 @@
  */
 #include "collect.h"
 
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "cost.h"
+#include "delta.h"
+#include "forget.h"
 #include "ledger.h"
 #include "level.h"
 #include "levels.h"
+#include "life.h"
 #include "log.h"
 #include "names.h"
+#include "probe.skel.h"
 #include "seen.h"
 
 struct collector {
@@ -40,6 +47,13 @@ struct collector {
 	uint64_t metric_start_unix_ns[PM_MAX_METRICS];
 	struct snapshot snapshot;
 	struct ledger ledger;
+	/* What is forgotten, and when; NULL: nothing ever. */
+	struct lives *lives;
+	struct forget *forget;
+	uint64_t delay_ns, next_round_ns;
+	bool viewing; /* somebody looks, between two exports: nobody's life is judged */
+	bool delivered; /* something, since the last collector_forget() */
+	uint64_t counted[PM_MAX_SERVICES]; /* hits by service id in the last collection */
 	/* The samples of one collection; room is kept. */
 	struct sample *sample;
 	size_t count, room;
@@ -93,6 +107,8 @@ void collector_free(struct collector *collector)
 	costs_free(collector->costs);
 	levels_free(collector->levels);
 	arena_free(collector->scratch);
+	lives_free(collector->lives);
+	forget_free(collector->forget);
 	snapshot_free(&collector->snapshot);
 	ledger_free(&collector->ledger);
 	free(collector->sample);
@@ -135,6 +151,8 @@ static int restore_seen(void *context, const struct point *point)
 	struct collector *collector = context;
 	const struct points points = { .point = (struct point *)point, .count = 1 };
 
+	if (collector->lives && lives_know(collector->lives, point->resource))
+		return -ENOMEM;
 	return seen_update(collector->seen, &points);
 }
 
@@ -156,7 +174,15 @@ int collector_restore(struct collector *collector)
 		.spilled = restore_spilled,
 		.context = collector,
 	};
-	int err = remember_restore(collector->remember, services_hash(collector->services), &events);
+	const uint32_t which = PM_NEXT_SINCE;
+	uint64_t since = 0;
+	int err;
+
+	/* Of a resource that has services the kernel knows better, owners_resolve(). The others start when something was
+	 * forgotten last, as it may have been one of them; what was seen keeps its own start. */
+	(void)bpf_map_lookup_elem(bpf_map__fd(collector->kernel->skeleton->maps.next_id), &which, &since);
+	services_since(collector->services, since, true);
+	err = remember_restore(collector->remember, services_hash(collector->services), &events);
 
 	collector->seen_remembered = seen_count(collector->seen);
 	return err;
@@ -206,6 +232,19 @@ static struct sample *reserve(struct collector *collector, size_t more)
 	return collector->sample + collector->count;
 }
 
+static struct lives *lives_of(const struct collector *collector)
+{
+	return collector->viewing ? NULL : collector->lives;
+}
+
+/* When a stream of this resource's starts. */
+static uint64_t start_of(const struct collector *collector, const struct resource *resource, const struct metric *metric)
+{
+	uint64_t start = collector->metric_start_unix_ns[metric->id];
+
+	return resource && resource->since_unix_ns > start ? resource->since_unix_ns : start;
+}
+
 /* A run of cells of one series, all overflow or all not, all unnamed or all not. */
 static int run_add(struct collector *collector, const struct raw_series *series, uint32_t service,
 		   const struct metric *metric, const struct cell *cell, size_t count)
@@ -221,16 +260,17 @@ static int run_add(struct collector *collector, const struct raw_series *series,
 	*sample = (struct sample){
 		.resource = owners_get(collector->owners, service),
 		.metric = metric,
-		.start_unix_ns = collector->metric_start_unix_ns[metric->id],
 		.cell = cell,
 		.cell_count = count,
 		.overflow = cell->where & PM_BUCKET_OVERFLOW,
 	};
 	if (!sample->resource)
 		return 0; /* its service is settled by the next collection */
+	sample->start_unix_ns = start_of(collector, sample->resource, metric);
 	for (at = 0; at < count; at++)
 		hits += cell[at].count;
-	if (costs_add(collector->costs, sample->resource, hits))
+	if (costs_add(collector->costs, sample->resource, hits) ||
+	    (lives_of(collector) && lives_hits(collector->lives, sample->resource, hits)))
 		return -ENOMEM;
 	if (!sample->overflow && cell->where & PM_BUCKET_UNNAMED && (!series || names_spilled(collector->names, series)))
 		sample->overflow = true;
@@ -394,7 +434,7 @@ static int zero_samples(struct collector *collector, const struct process *proce
 		*sample++ = (struct sample){
 			.resource = process->resource,
 			.metric = metric,
-			.start_unix_ns = collector->metric_start_unix_ns[metric->id],
+			.start_unix_ns = start_of(collector, process->resource, metric),
 		};
 		collector->count++;
 	}
@@ -414,6 +454,8 @@ static int process_samples(struct collector *collector, const struct discovery *
 		if (!owners_of_process(collector->owners, process))
 			continue;
 		self->processes++;
+		if (lives_of(collector) && lives_alive(collector->lives, process->resource))
+			return -ENOMEM;
 		if (shares_memory(discovery, process))
 			continue;
 		for (j = 0; j < process->loaded_count && !err; j++) {
@@ -423,6 +465,68 @@ static int process_samples(struct collector *collector, const struct discovery *
 		}
 	}
 	return err ? err : level_samples(collector);
+}
+
+static uint64_t monotonic_ns(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+}
+
+/* Hits by service id. */
+static void count_hits(const struct snapshot *snapshot, uint64_t *ret)
+{
+	size_t i;
+
+	memset(ret, 0, PM_MAX_SERVICES * sizeof(*ret));
+	for (i = 0; i < snapshot->cell_count; i++)
+		ret[PM_WHERE_SERVICE(snapshot->cell[i].key.where) & (PM_MAX_SERVICES - 1)] += snapshot->cell[i].total.count;
+}
+
+/* Who is due ends, unless the kernel knows of a process that lives. */
+static int judge(struct collector *collector)
+{
+	bool held[PM_MAX_SERVICES];
+	const struct resource *due;
+	uint32_t id;
+
+	for (id = 1; id < PM_MAX_SERVICES; id++) {
+		due = owners_get(collector->owners, id);
+		if (due && lives_know(collector->lives, due))
+			return -ENOMEM;
+	}
+	lives_turn(collector->lives);
+	/* If it cannot be said who lives, the next collection tries again. */
+	if (lives_due(collector->lives, NULL) && !forget_living(collector->forget, held)) {
+		for (id = 1; id < PM_MAX_SERVICES; id++)
+			if (held[id] && owners_get(collector->owners, id))
+				lives_wait(collector->lives, owners_get(collector->owners, id));
+		for (due = NULL; (due = lives_due(collector->lives, due));)
+			lives_end(collector->lives, due);
+	}
+	for (due = NULL; (due = lives_ends(collector->lives, due));)
+		costs_end(collector->costs, due);
+	return 0;
+}
+
+/* Points of resources that end say so, and so does what the agent tells of them. */
+static void mark_ends(struct collector *collector, struct points *points)
+{
+	const struct resource *last = NULL;
+	bool ending = false;
+	size_t i;
+
+	for (i = 0; i < points->count; i++) {
+		struct point *point = &points->point[i];
+
+		if (point->resource != last)
+			ending = lives_ending(collector->lives, point->resource);
+		last = point->resource;
+		if (ending || (point->metric == costs_metric() && costs_ends(collector->costs, point->value[0])))
+			merge_end(point);
+	}
 }
 
 static int collect(struct collector *collector, const struct discovery *discovery, struct self *self,
@@ -447,12 +551,18 @@ static int collect(struct collector *collector, const struct discovery *discover
 	err = ledger_update(&collector->ledger, collector->snapshot.cell, collector->snapshot.cell_count);
 	if (err)
 		return err;
+	if (!collector->viewing)
+		count_hits(&collector->snapshot, collector->counted);
+	if (lives_of(collector))
+		lives_begin(collector->lives, monotonic_ns());
 	err = kernel_samples(collector);
 	if (!err && collector->restored)
 		costs_rebase(collector->costs);
 	collector->restored = false;
 	if (!err)
 		err = process_samples(collector, discovery, self);
+	if (!err && lives_of(collector))
+		err = judge(collector);
 	if (err)
 		return err;
 	self->services = collector->snapshot.service_count;
@@ -480,9 +590,12 @@ static int collect(struct collector *collector, const struct discovery *discover
 		err = seen_update(collector->seen, &points);
 	if (!err)
 		err = remember_all_seen(collector);
-	if (!err)
-		*ret = points;
-	return err;
+	if (err)
+		return err;
+	if (collector->lives)
+		mark_ends(collector, &points);
+	*ret = points;
+	return 0;
 }
 
 int collector_points(struct collector *collector, const struct discovery *discovery, struct self *self,
@@ -497,12 +610,272 @@ int collector_view(struct collector *collector, const struct discovery *discover
 		   uint64_t now_unix_ns, struct arena *arena, struct points *ret)
 {
 	const struct merge_rule rule = { .time_unix_ns = now_unix_ns };
+	size_t i, count = 0;
+	int err;
 
-	return collect(collector, discovery, self, &rule, arena, ret);
+	collector->viewing = true;
+	err = collect(collector, discovery, self, &rule, arena, ret);
+	collector->viewing = false;
+	/* What has ended is not there. */
+	for (i = 0; !err && i < ret->count; i++)
+		if (!ret->point[i].ended)
+			ret->point[count++] = ret->point[i];
+	if (!err)
+		ret->count = count;
+	return err;
 }
 
 const struct resource *collector_over(struct collector *collector, uint64_t elapsed_ns, unsigned max_percent,
 				      double *ret_percent)
 {
 	return costs_over(collector->costs, collector->hit_ns, elapsed_ns, max_percent, ret_percent);
+}
+
+int collector_forgets(struct collector *collector, uint64_t delay_ns)
+{
+	int err = forget_new(collector->kernel, &collector->forget);
+	bool gone[PM_MAX_SERVICES];
+
+	if (err)
+		return err;
+	collector->lives = lives_new(delay_ns);
+	if (!collector->lives) {
+		forget_free(collector->forget);
+		collector->forget = NULL;
+		return -ENOMEM;
+	}
+	collector->delay_ns = delay_ns;
+	/* What was given back halfway by an agent that was killed. */
+	if (forget_recover(collector->forget) && !snapshot_read(collector->kernel, &collector->snapshot))
+		(void)forget_give_back(collector->forget, &collector->snapshot, gone);
+	collector->snapshot.made = 0;
+	return 0;
+}
+
+void collector_sent(struct collector *collector, const struct points *points)
+{
+	if (collector->lives)
+		(void)lives_sent(collector->lives, points);
+}
+
+void collector_failed(struct collector *collector, size_t first, size_t count)
+{
+	if (collector->lives)
+		lives_failed(collector->lives, first, count);
+}
+
+void collector_delivered(struct collector *collector)
+{
+	if (collector->lives)
+		lives_delivered(collector->lives);
+	collector->delivered = true;
+}
+
+/* What one collector_forget() works on, by service id. */
+struct farewell {
+	bool id[PM_MAX_SERVICES]; /* all of them */
+	bool back[PM_MAX_SERVICES]; /* those that live after all */
+	const struct resource *resource[PM_MAX_SERVICES]; /* NULL: nobody's */
+};
+
+/* Excluded services and orphans have no series that could end: they are tried now and then. */
+#define ROUND_NS 10000000000ull
+
+static bool farewell_is_due(struct collector *collector, bool *ret_round)
+{
+	uint64_t now = monotonic_ns();
+	bool over = collector->delivered && lives_over(collector->lives, NULL);
+
+	collector->delivered = false;
+	*ret_round = now >= collector->next_round_ns;
+	if (*ret_round)
+		collector->next_round_ns = now + (collector->delay_ns > ROUND_NS ? collector->delay_ns : ROUND_NS);
+	return over || *ret_round;
+}
+
+/* Who has a process again lives. */
+static void farewell_revive(struct collector *collector, const struct discovery *discovery)
+{
+	struct process *process;
+
+	for (process = discovery->process; process; process = process->hh.next) {
+		const struct resource *resource = owners_of_process(collector->owners, process);
+
+		if (resource)
+			lives_wait(collector->lives, resource);
+	}
+}
+
+/* Choose the services to be closed. Return: 0 or -errno. */
+static int farewell_choose(struct collector *collector, struct farewell *farewell, bool round)
+{
+	bool kept[PM_MAX_SERVICES], held[PM_MAX_SERVICES];
+	const struct resource *over;
+	uint32_t id;
+	int err;
+
+	for (id = 1; id < PM_MAX_SERVICES; id++) {
+		kept[id] = owners_settled(collector->owners, id);
+		farewell->id[id] = round && owners_excludes(collector->owners, id);
+	}
+	if (round)
+		forget_orphans(collector->forget, collector->snapshot.service, collector->snapshot.service_count, kept,
+			       farewell->id);
+	/* Who is seen to live is not even tried. */
+	err = forget_living(collector->forget, held);
+	if (err)
+		return err;
+	for (id = 1; id < PM_MAX_SERVICES; id++)
+		farewell->id[id] &= !held[id];
+	for (over = NULL; (over = lives_over(collector->lives, over));)
+		for (id = 1; id < PM_MAX_SERVICES; id++)
+			if (owners_get(collector->owners, id) == over) {
+				farewell->id[id] = true;
+				farewell->resource[id] = over;
+			}
+	return 0;
+}
+
+/* Put back those in @farewell->back, with all that share their resource: its series go on as a whole. */
+static void farewell_put_back(struct collector *collector, struct farewell *farewell)
+{
+	uint32_t id;
+
+	for (id = 1; id < PM_MAX_SERVICES; id++)
+		if (farewell->id[id] && farewell->back[id] && farewell->resource[id])
+			lives_wait(collector->lives, farewell->resource[id]);
+	for (id = 1; id < PM_MAX_SERVICES; id++) {
+		const struct resource *resource = farewell->resource[id];
+
+		if (!farewell->id[id] || !(farewell->back[id] || (resource && !lives_ending(collector->lives, resource))))
+			continue;
+		forget_reopen(collector->forget, id);
+		farewell->id[id] = false;
+	}
+}
+
+/* From the keys to the last look at the numbers. Return: 0 or -errno, and then all is as before. */
+static int farewell_close(struct collector *collector, struct farewell *farewell, uint64_t now_unix_ns)
+{
+	struct snapshot *snapshot = &collector->snapshot;
+	uint64_t counted[PM_MAX_SERVICES];
+	uint32_t id;
+	size_t i;
+	int err;
+
+	err = forget_close(collector->forget, farewell->id, snapshot->service, snapshot->service_count, now_unix_ns);
+	snapshot->made = 0;
+	if (!err)
+		err = forget_living(collector->forget, farewell->back);
+	if (!err) {
+		farewell_put_back(collector, farewell);
+		err = forget_fence(collector->forget);
+	}
+	if (!err)
+		err = snapshot_read(collector->kernel, snapshot);
+	if (err) {
+		memcpy(farewell->back, farewell->id, sizeof(farewell->back));
+	} else {
+		count_hits(snapshot, counted);
+		for (id = 1; id < PM_MAX_SERVICES; id++)
+			farewell->back[id] = counted[id] != collector->counted[id] && !owners_excludes(collector->owners, id);
+		for (i = 0; i < snapshot->service_count; i++)
+			farewell->back[snapshot->service[i].service.id & (PM_MAX_SERVICES - 1)] = true; /* no orphan */
+	}
+	farewell_put_back(collector, farewell);
+	snapshot->made = 0;
+	return err;
+}
+
+/* What the journal has of them. First, so that no agent finds there what the maps do not have any more. Return: -ENOMEM:
+ * then nothing was forgotten. */
+static int farewell_journal(struct collector *collector)
+{
+	const struct resource *over, **list;
+	bool gone[PM_MAX_SERVICES];
+	size_t count = 0;
+
+	for (over = NULL; (over = lives_over(collector->lives, over));)
+		count++;
+	list = calloc(count + 1, sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	count = 0;
+	for (over = NULL; (over = lives_over(collector->lives, over));)
+		list[count++] = over;
+	forget_closed(collector->forget, gone);
+	remember_gone(collector->remember, gone, list, count);
+	free(list);
+	return 0;
+}
+
+/* Everything that maps and this process know of the services that are closed, and of the resources whose end was told. */
+static long farewell_drop(struct collector *collector, struct delta *delta, char *first, size_t first_size)
+{
+	const struct resource *over, *next;
+	bool gone[PM_MAX_SERVICES];
+	long count = 0;
+	uint32_t id;
+
+	/* What could not be freed for want of memory stays closed, for the next call. */
+	(void)forget_give_back(collector->forget, &collector->snapshot, gone);
+	ledger_forget(&collector->ledger, gone);
+	names_forget(collector->names, gone);
+	for (id = 1; id < PM_MAX_SERVICES; id++)
+		if (gone[id]) {
+			owners_forget(collector->owners, id);
+			collector->counted[id] = 0;
+		}
+	for (over = lives_over(collector->lives, NULL); over; over = next) {
+		next = lives_over(collector->lives, over);
+		if (!count++)
+			(void)snprintf(first, first_size, "%s", service_name(over));
+		seen_forget(collector->seen, over);
+		costs_forget(collector->costs, over);
+		if (delta)
+			delta_forget(delta, over);
+		lives_forget(collector->lives, over);
+		services_drop(collector->services, over);
+	}
+	collector->seen_remembered = seen_count(collector->seen); /* as each collection leaves it */
+	return count;
+}
+
+long collector_forget(struct collector *collector, const struct discovery *discovery, struct delta *delta, char *first,
+		      size_t first_size)
+{
+	bool round, nothing = false;
+	struct farewell *farewell;
+	struct timespec clock;
+	uint64_t now_unix_ns;
+	int err;
+
+	if (!collector->lives || !farewell_is_due(collector, &round))
+		return 0;
+	farewell = calloc(1, sizeof(*farewell));
+	if (!farewell)
+		return -ENOMEM;
+	/* Before the services are read: what comes after this look is not yet known, and starts no earlier. */
+	(void)clock_gettime(CLOCK_REALTIME, &clock);
+	now_unix_ns = (uint64_t)clock.tv_sec * 1000000000ull + (uint64_t)clock.tv_nsec;
+	err = collector_services(collector, discovery);
+	if (!err) {
+		farewell_revive(collector, discovery);
+		err = farewell_choose(collector, farewell, round);
+	}
+	if (!err)
+		nothing = !memchr(farewell->id, true, sizeof(farewell->id)) && !lives_over(collector->lives, NULL);
+	if (!err && !nothing) {
+		err = farewell_close(collector, farewell, now_unix_ns);
+		if (!err && farewell_journal(collector)) {
+			err = -ENOMEM;
+			memcpy(farewell->back, farewell->id, sizeof(farewell->back));
+			farewell_put_back(collector, farewell);
+		}
+	}
+	free(farewell);
+	if (err || nothing)
+		return err;
+	services_since(collector->services, now_unix_ns, false);
+	return farewell_drop(collector, delta, first, first_size);
 }

@@ -19,6 +19,9 @@ struct collector;
 struct collector *collector_new(const struct kernel *kernel, struct metrics *metrics, struct services *services,
 				struct remember *remember, const struct resource *agent, double hit_ns, bool exponential);
 
+/* Forget services of which no process has lived for @delay_ns. Return: 0 or as forget_new(): then nothing is forgotten. */
+int collector_forgets(struct collector *collector, uint64_t delay_ns);
+
 /* As owners_choose() of owner.h. */
 void collector_choose(struct collector *collector, const struct rules *rules, bool per_process);
 
@@ -58,6 +61,26 @@ int collector_points(struct collector *collector, const struct discovery *discov
  */
 int collector_view(struct collector *collector, const struct discovery *discovery, struct self *self,
 		   uint64_t now_unix_ns, struct arena *arena, struct points *ret);
+
+struct delta;
+
+/* What became of the last collection, as life.h has it: sent, in part not taken, delivered. Where nobody sends, it was
+ * delivered. */
+void collector_sent(struct collector *collector, const struct points *points);
+void collector_failed(struct collector *collector, size_t first, size_t count);
+void collector_delivered(struct collector *collector);
+
+/**
+ * collector_forget - give back everything that is known of services whose end was delivered
+ * @delta: its baselines; NULL: none
+ * @first: room for the name of one of them
+ *
+ * Cheap if there are none; else it waits for the kernel, some ten milliseconds.
+ *
+ * Return: how many resources, or -errno: tried again by the next call.
+ */
+long collector_forget(struct collector *collector, const struct discovery *discovery, struct delta *delta, char *first,
+		      size_t first_size);
 
 /* As costs_over() of cost.h. */
 const struct resource *collector_over(struct collector *collector, uint64_t elapsed_ns, unsigned max_percent,

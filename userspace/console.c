@@ -309,8 +309,11 @@ static void print_row(const struct console *console, const struct row *row)
 		used = 0;
 	}
 	blanks(console, CONSOLE_LABELS - used);
-	for (int i = 0; i < CONSOLE_CELLS && column[i].format; i++) {
-		column[i].format(row, text, sizeof(text));
+	for (int i = 0; i < CONSOLE_CELLS && column[i].format && !(row->point->ended && i); i++) {
+		if (row->point->ended)
+			(void)snprintf(text, sizeof(text), "ended");
+		else
+			column[i].format(row, text, sizeof(text));
 		(void)fprintf(console->out, " %*s", CONSOLE_CELL - 1 + !i, text);
 	}
 	(void)fputc('\n', console->out);

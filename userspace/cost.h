@@ -12,6 +12,13 @@ struct costs;
 struct costs *costs_new(void);
 void costs_free(struct costs *costs);
 
+/* @resource is gone. Its hits stay in the series of its name while others have that name; else the series ends. */
+void costs_forget(struct costs *costs, const struct resource *resource);
+
+/* Since costs_begin(): @resource ends. And do all that have this name? */
+void costs_end(struct costs *costs, const struct resource *resource);
+bool costs_ends(const struct costs *costs, const char *name);
+
 /* Start a new reading: hits are counted from zero again. */
 void costs_begin(struct costs *costs);
 
@@ -27,7 +34,7 @@ void costs_rebase(struct costs *costs);
 /* Number of services, and a sample of estimated CPU time for each at @ret.
  * @hit_ns: of one hit; @agent: the resource that tells. Return of the latter: 0 or -ENOMEM. */
 size_t costs_count(const struct costs *costs);
-int costs_samples(const struct costs *costs, double hit_ns, const struct resource *agent, uint64_t start_unix_ns,
+int costs_samples(struct costs *costs, double hit_ns, const struct resource *agent, uint64_t start_unix_ns,
 		  struct arena *arena, struct sample *ret);
 
 /**

@@ -48,6 +48,7 @@ struct baseline {
 	uint64_t round; /* of the last delta_points() that had this series */
 	uint64_t start_unix_ns; /* the series' own, when it was acknowledged */
 	bool restored; /* from another process, which may have known another series by this name */
+	const struct resource *resource;
 	uint32_t room; /* of @acknowledged.bucket */
 	struct total acknowledged;
 };
@@ -297,7 +298,8 @@ static bool may_be_sent_as_zero(const struct point *point, const struct total *b
 }
 
 /* The baseline of @key, made if need be, with room for what an acknowledgement will bring. */
-static struct baseline *baseline_get(struct delta *delta, struct baseline *baseline, struct key key, uint32_t buckets)
+static struct baseline *baseline_get(struct delta *delta, struct baseline *baseline, struct key key,
+				     const struct resource *resource, uint32_t buckets)
 {
 	if (!baseline) {
 		baseline = calloc(1, sizeof(*baseline));
@@ -307,6 +309,7 @@ static struct baseline *baseline_get(struct delta *delta, struct baseline *basel
 		HASH_ADD(hh, delta->baseline, key, sizeof(baseline->key), baseline);
 	}
 	baseline->round = delta->round;
+	baseline->resource = resource;
 	if (baseline->room < buckets) {
 		struct bucket_count *grown = realloc(baseline->acknowledged.bucket, buckets * sizeof(*grown));
 
@@ -344,6 +347,13 @@ static uint64_t start_of(const struct point *point, const struct total *before, 
 	return start < time_unix_ns ? start : time_unix_ns - 1;
 }
 
+/* This round has it. Whose it is was not known of one that comes from another process. */
+static void baseline_found(const struct delta *delta, struct baseline *baseline, const struct point *point)
+{
+	baseline->round = delta->round;
+	baseline->resource = point->resource;
+}
+
 /* Turn @point, a copy of a total, into its delta. @ret: what to remember; no baseline: nothing to send. */
 static int point_subtract(struct delta *delta, uint64_t time_unix_ns, struct arena *arena, struct point *point,
 			  struct sent *ret)
@@ -359,7 +369,7 @@ static int point_subtract(struct delta *delta, uint64_t time_unix_ns, struct are
 	if (baseline && baseline->restored && baseline->start_unix_ns != point->start_unix_ns)
 		baseline_restart(baseline);
 	if (baseline)
-		baseline->round = delta->round;
+		baseline_found(delta, baseline, point);
 	before = baseline ? &baseline->acknowledged : &none;
 	err = total_of(point, time_unix_ns, arena, &now);
 	if (err)
@@ -381,8 +391,22 @@ static int point_subtract(struct delta *delta, uint64_t time_unix_ns, struct are
 	err = point_fill(&now, arena, point);
 	if (err)
 		return err;
-	ret->baseline = baseline_get(delta, baseline, key, ret->total.bucket_count);
+	ret->baseline = baseline_get(delta, baseline, key, point->resource, ret->total.bucket_count);
 	return ret->baseline ? 0 : -ENOMEM;
+}
+
+/* @point ends its series: it says so under the temporality of the others, and over the time since the last of them. */
+static void point_ended(struct delta *delta, uint64_t time_unix_ns, struct point *point)
+{
+	static const struct total none;
+	struct key key = key_of(delta, point);
+	struct baseline *baseline;
+
+	HASH_FIND(hh, delta->baseline, &key, sizeof(key), baseline);
+	if (baseline)
+		baseline_found(delta, baseline, point);
+	point->start_unix_ns = start_of(point, baseline ? &baseline->acknowledged : &none, time_unix_ns);
+	point->temporality = TEMPORALITY_DELTA;
 }
 
 /* What was not in this round is gone. */
@@ -416,7 +440,9 @@ int delta_points(struct delta *delta, const struct points *points, struct arena 
 
 		*point = points->point[i];
 		*sent = (struct sent){ 0 };
-		if (is_delta(point)) {
+		if (is_delta(point) && point->ended) {
+			point_ended(delta, points->time_unix_ns, point);
+		} else if (is_delta(point)) {
 			err = point_subtract(delta, points->time_unix_ns, arena, point, sent);
 			if (err)
 				return err;
@@ -429,6 +455,18 @@ int delta_points(struct delta *delta, const struct points *points, struct arena 
 	delta->sent_count = result.count;
 	*ret = result;
 	return 0;
+}
+
+void delta_forget(struct delta *delta, const struct resource *resource)
+{
+	struct baseline *baseline, *next;
+
+	for (size_t i = 0; i < delta->sent_count; i++)
+		if (delta->sent[i].baseline && delta->sent[i].baseline->resource == resource)
+			delta->sent[i].baseline = NULL;
+	HASH_ITER(hh, delta->baseline, baseline, next)
+		if (baseline->resource == resource)
+			baseline_free(delta, baseline);
 }
 
 static void acknowledge(const struct sent *sent)
@@ -470,7 +508,7 @@ int delta_begin(struct delta *delta, const struct points *points, uint64_t since
 			continue;
 		err = total_of(point, points->time_unix_ns, arena, &sent.total);
 		if (!err) {
-			sent.baseline = baseline_get(delta, NULL, key, sent.total.bucket_count);
+			sent.baseline = baseline_get(delta, NULL, key, point->resource, sent.total.bucket_count);
 			err = sent.baseline ? 0 : -ENOMEM;
 		}
 		if (!err)
@@ -530,7 +568,7 @@ static int baseline_unpack(struct delta *delta, struct journal_record *record)
 	HASH_FIND(hh, delta->baseline, &key, sizeof(key), baseline);
 	if (baseline)
 		return -EBADMSG;
-	baseline = baseline_get(delta, NULL, key, (uint32_t)count);
+	baseline = baseline_get(delta, NULL, key, NULL, (uint32_t)count);
 	if (!baseline)
 		return -ENOMEM;
 	total.bucket = baseline->acknowledged.bucket;

@@ -24,7 +24,7 @@ void delta_free(struct delta *delta);
  *          counters and gauges as they are. Untouched on failure
  *
  * A delta starts where the last acknowledged one ended, or with its series. A series that is not in @points any more is
- * forgotten; one that has stepped back begins anew, with all that it has now. Only one set can be on its way: another
+ * forgotten; one that ends keeps what was acknowledged, in case it goes on; one that has stepped back begins anew, with all that it has now. Only one set can be on its way: another
  * call replaces it, and what was not acknowledged by then is part of the new one.
  *
  * The sums of all acknowledged deltas add up, in doubles, to the total's sum but for the last addition's rounding; counts
@@ -35,6 +35,9 @@ void delta_free(struct delta *delta);
  * lowmemory differ only in kinds that nothing here has).
  */
 int delta_points(struct delta *delta, const struct points *points, struct arena *arena, struct points *ret);
+
+/* What was acknowledged of @resource, and what is on its way: its series begin anew, or never come again. */
+void delta_forget(struct delta *delta, const struct resource *resource);
 
 /* The collector has @count points from @first on, of the last delta_points(). Cannot fail. */
 void delta_acknowledge(struct delta *delta, size_t first, size_t count);

@@ -142,6 +142,11 @@ static int encode_labels(struct arena *arena, const struct point *point, size_t 
 	return 0;
 }
 
+static uint32_t flags_of(const struct point *point)
+{
+	return point->ended ? OTLP__DATA_POINT_FLAGS__DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK : 0;
+}
+
 static int encode_numbers(struct arena *arena, struct span span, uint64_t time_unix_ns, size_t *ret_count,
 			  Otlp__NumberDataPoint ***ret)
 {
@@ -152,7 +157,10 @@ static int encode_numbers(struct arena *arena, struct span span, uint64_t time_u
 		otlp__number_data_point__init(to);
 		to->start_time_unix_nano = from->start_unix_ns;
 		to->time_unix_nano = time_unix_ns;
-		if (from->type == POINT_SUM) {
+		to->flags = flags_of(from);
+		if (from->ended) {
+			to->value_case = OTLP__NUMBER_DATA_POINT__VALUE__NOT_SET;
+		} else if (from->type == POINT_SUM) {
 			to->value_case = OTLP__NUMBER_DATA_POINT__VALUE_AS_INT;
 			to->as_int = from->integer;
 		} else {
@@ -211,6 +219,7 @@ static int encode_histogram(struct arena *arena, struct span span, uint64_t time
 		otlp__histogram_data_point__init(to);
 		to->start_time_unix_nano = from->start_unix_ns;
 		to->time_unix_nano = time_unix_ns;
+		to->flags = flags_of(from);
 		to->count = from->count;
 		if (from->has_sum) {
 			to->opt_sum_case = OTLP__HISTOGRAM_DATA_POINT__OPT_SUM_SUM;
@@ -263,6 +272,7 @@ static int encode_exponential(struct arena *arena, struct span span, uint64_t ti
 		otlp__exponential_histogram_data_point__init(to);
 		to->start_time_unix_nano = from->start_unix_ns;
 		to->time_unix_nano = time_unix_ns;
+		to->flags = flags_of(from);
 		to->count = from->count;
 		if (from->has_sum) {
 			to->opt_sum_case = OTLP__EXPONENTIAL_HISTOGRAM_DATA_POINT__OPT_SUM_SUM;

@@ -35,7 +35,7 @@ int encode_otlp(const struct points *points, enum encode_format format, struct a
  * @error: says which metric breaks what rule; may be NULL if @error_size is 0
  *
  * Checked: time not 0, start not 0 (but for gauges) and not after time (of a delta: before it), temporality given,
- * monotonic not negative, counts add up, bounds ascending and finite, at most 160 exponential buckets, sum finite,
+ * monotonic not negative, counts add up, bounds ascending and finite, at most 160 exponential buckets, sum finite, no value where a series has ended,
  * strings valid UTF-8, names and keys not empty, keys unique, no two points of one metric with the same attributes.
  *
  * Return: 0, -EINVAL, -ENOMEM.

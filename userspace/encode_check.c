@@ -109,6 +109,8 @@ static const char *point_problem(const struct point *point, uint64_t time_unix_n
 		return "its temporality is unspecified";
 	if (point->type == POINT_SUM && point->monotonic && point->integer < 0)
 		return "it is monotonic and negative";
+	if (point->ended && (point->count || (point->type == POINT_SUM && point->integer) || (histogram && point->sum != 0)))
+		return "it has ended and has a value";
 	if (histogram && point->has_sum && !isfinite(point->sum))
 		return "its sum is not finite";
 	if (point->type == POINT_HISTOGRAM)

@@ -496,10 +496,12 @@ static int services_move(struct moving *moving)
 			fresh.id = (uint32_t)__atomic_fetch_add(&moving->next_id[PM_NEXT_SERVICE], 1, __ATOMIC_SEQ_CST) + 1;
 			if (fresh.id >= PM_MAX_SERVICES)
 				continue;
+			fresh.seal = pm_seal(&key, fresh.id);
 			strings_copy(moving, PM_OWNER_SERVICE | service.id, PM_OWNER_SERVICE | fresh.id);
 			(void)bpf_map_update_elem(to, &key, &fresh, BPF_NOEXIST);
 			if (bpf_map_lookup_elem(to, &key, &fresh))
 				continue;
+			(void)__atomic_fetch_add(&moving->next_id[PM_NEXT_MADE], 1, __ATOMIC_SEQ_CST);
 		}
 		one = malloc(sizeof(*one));
 		if (!one)

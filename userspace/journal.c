@@ -127,9 +127,14 @@ bool journal_next(const struct journal *journal, size_t *offset, struct journal_
 	memcpy(&head, at, sizeof(head));
 	if (!head.tag || padded(head.size) > used - *offset - sizeof(head))
 		return false;
-	*ret = (struct journal_record){ .tag = head.tag, .at = at + sizeof(head), .end = at + sizeof(head) + head.size };
+	*ret = (struct journal_record){ .tag = head.tag, .start = *offset, .at = at + sizeof(head), .end = at + sizeof(head) + head.size };
 	*offset += sizeof(head) + padded(head.size);
 	return true;
+}
+
+void journal_retag(struct journal *journal, const struct journal_record *record, uint32_t tag)
+{
+	__atomic_store_n((uint32_t *)(void *)(journal->memory + sizeof(struct journal_header) + record->start), tag, __ATOMIC_RELEASE);
 }
 
 void record_bytes(struct journal_record *record, void *ret, size_t size)

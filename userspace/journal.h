@@ -57,12 +57,16 @@ int journal_append(struct journal *journal, uint32_t tag, const struct journal_p
 /* A record being read. */
 struct journal_record {
 	uint32_t tag;
+	size_t start; /* offset of its tag */
 	const uint8_t *at, *end;
 	bool failed; /* it had less in it than was asked for */
 };
 
 /* The record at *@offset (0: the first one), and the offset of the next. Return: false behind the last one. */
 bool journal_next(const struct journal *journal, size_t *offset, struct journal_record *ret);
+
+/* Make another tag of a record's, in its place, by one store: for what need not be remembered any more. */
+void journal_retag(struct journal *journal, const struct journal_record *record, uint32_t tag);
 
 uint64_t record_number(struct journal_record *record);
 /* Pointers into the journal; "" and zeros where the record has less. */

@@ -443,7 +443,7 @@ static size_t carried_size(const struct kernel *kernel)
 
 int kernel_carried_map(struct kernel *kernel, int fd)
 {
-	void *memory = mmap(NULL, carried_size(kernel), PROT_READ, MAP_SHARED, fd, 0);
+	void *memory = mmap(NULL, carried_size(kernel), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	if (memory == MAP_FAILED)
 		return -ENOMEM;

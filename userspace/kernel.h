@@ -46,7 +46,7 @@ struct kernel {
 	struct pm_group *places; /* the kernel's own, mapped: [slots / PM_GROUP]; only handover.c writes to them */
 	const struct pm_cell *cells; /* likewise: [cpus][slots] */
 	const uint64_t *carries; /* likewise: [slots] */
-	const struct pm_carried *carried; /* likewise: [slots], then drops; NULL: nothing was */
+	struct pm_carried *carried; /* likewise: [slots], then drops; NULL: nothing was. forget.c takes out what is forgotten */
 	struct journal journal; /* likewise, and ours to write; empty if the maps are new */
 };
 

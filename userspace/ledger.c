@@ -68,6 +68,19 @@ int ledger_update(struct ledger *ledger, const struct raw_cell *cell, size_t cou
 	return 0;
 }
 
+void ledger_forget(struct ledger *ledger, const bool *gone)
+{
+	size_t from, to = 0;
+
+	for (from = 0; from < ledger->count; from++) {
+		if (gone[PM_WHERE_SERVICE(ledger->last[from].key.where) & (PM_MAX_SERVICES - 1)])
+			continue;
+		ledger->last[to] = ledger->last[from];
+		ledger->total[to++] = ledger->total[from];
+	}
+	ledger->count = to;
+}
+
 void ledger_free(struct ledger *ledger)
 {
 	free(ledger->last);

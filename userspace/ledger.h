@@ -31,6 +31,9 @@ struct ledger {
  */
 int ledger_update(struct ledger *ledger, const struct raw_cell *cell, size_t count);
 
+/* Keep nothing of the services that @gone (shape [PM_MAX_SERVICES]) names: their ids may become others'. */
+void ledger_forget(struct ledger *ledger, const bool *gone);
+
 void ledger_free(struct ledger *ledger);
 
 #endif

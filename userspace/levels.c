@@ -189,7 +189,8 @@ int levels_add(struct levels *levels, const struct resource *resource, const str
 			result = err;
 			continue;
 		}
-		entry->sample.start_unix_ns = start_unix_ns[level[i].metric->id];
+		entry->sample.start_unix_ns = start_unix_ns[level[i].metric->id] > resource->since_unix_ns ?
+						      start_unix_ns[level[i].metric->id] : resource->since_unix_ns;
 		fold(&entry->sample, &level[i]);
 	}
 	return result;

@@ -25,7 +25,7 @@ void levels_begin(struct levels *levels);
  * levels_add - what one process has
  * @resource: its own
  * @level:    @count of them; need not outlive the call
- * @start_unix_ns: by metric id
+ * @start_unix_ns: by metric id; no earlier than the resource's own
  *
  * Values of processes that share a series add up, or the latest is kept, as merge.c does it with samples.
  *

@@ -226,3 +226,19 @@ int merge_fold(struct sample *sample, size_t count, const struct merge_rule *rul
 	*ret = result;
 	return 0;
 }
+
+void merge_end(struct point *point)
+{
+	point->ended = true;
+	point->count = 0;
+	point->sum = 0;
+	point->zero_count = 0;
+	point->cell_count = 0;
+	point->positive.bucket_count = point->negative.bucket_count = 0;
+	if (point->type == POINT_SUM)
+		point->integer = 0;
+	else if (point->type == POINT_GAUGE)
+		point->real = 0;
+	else if (point->type == POINT_HISTOGRAM)
+		memset(point->bucket, 0, (point->bound_count + 1u) * sizeof(*point->bucket));
+}

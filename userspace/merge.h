@@ -51,4 +51,8 @@ struct merge_rule {
 int merge_fold(struct sample *sample, size_t count, const struct merge_rule *rule, struct arena *arena,
 	       struct points *ret);
 
+/* Make @point the end of its series: no value. Histograms keep their bounds and a sum of 0, because receivers that take a
+ * histogram apart (Prometheus) end one series for each of what they find. */
+void merge_end(struct point *point);
+
 #endif

@@ -9,101 +9,127 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uthash.h>
 
-#include "arena.h"
 #include "utf8.h"
 
 struct entry {
-	const char *const *value; /* NULL: not read yet */
+	UT_hash_handle hh;
+	uint32_t series, service;
+	const char **value; /* NULL: not read yet; the texts lie behind it */
 	bool spilled;
 };
 
 struct names {
-	struct arena *arena;
 	struct entry *entry; /* by series id */
-	size_t count;
 };
 
 static const char *const no_labels[1];
 
 struct names *names_new(void)
 {
-	struct names *names = calloc(1, sizeof(*names));
+	return calloc(1, sizeof(struct names));
+}
 
-	if (names)
-		names->arena = arena_new();
-	if (names && !names->arena) {
-		free(names);
-		return NULL;
-	}
-	return names;
+static void drop(struct names *names, struct entry *entry)
+{
+	HASH_DEL(names->entry, entry);
+	free(entry->value);
+	free(entry);
 }
 
 void names_free(struct names *names)
 {
+	struct entry *entry, *next;
+
 	if (!names)
 		return;
-	arena_free(names->arena);
-	free(names->entry);
+	HASH_ITER(hh, names->entry, entry, next)
+		drop(names, entry);
 	free(names);
 }
 
-static struct entry *entry_get(struct names *names, uint32_t id)
+void names_forget(struct names *names, const bool *gone)
 {
-	if (id >= names->count) {
-		size_t more = names->count ? names->count : 1024;
-		struct entry *grown;
+	struct entry *entry, *next;
 
-		while (more <= id)
-			more *= 2;
-		grown = realloc(names->entry, more * sizeof(*grown));
-		if (!grown)
-			return NULL;
-		memset(grown + names->count, 0, (more - names->count) * sizeof(*grown));
-		names->entry = grown;
-		names->count = more;
+	HASH_ITER(hh, names->entry, entry, next)
+		if (gone[entry->service & (PM_MAX_SERVICES - 1)])
+			drop(names, entry);
+}
+
+static struct entry *entry_get(struct names *names, const struct raw_series *series)
+{
+	struct entry *entry;
+
+	HASH_FIND(hh, names->entry, &series->series.id, sizeof(entry->series), entry);
+	if (entry) {
+		entry->service = series->key.service; /* of one that an earlier agent spilled it is not known at first */
+		return entry;
 	}
-	return &names->entry[id];
+	entry = calloc(1, sizeof(*entry));
+	if (!entry)
+		return NULL;
+	entry->series = series->series.id;
+	entry->service = series->key.service;
+	HASH_ADD(hh, names->entry, series, sizeof(entry->series), entry);
+	return entry;
+}
+
+/* The label values behind one another, cleaned, and the pointers to them in front, in one piece of memory. */
+static int values_read(const struct kernel *kernel, const struct raw_series *series, uint32_t count, const char ***ret)
+{
+	char raw[PROBEMETER_LABEL_BYTES + 1], text[PROBEMETER_MAX_LABELS][3 * PROBEMETER_LABEL_BYTES + 1], *at;
+	size_t size = count * sizeof(char *);
+	const char **value;
+	uint32_t i;
+
+	for (i = 0; i < count; i++) {
+		long length = snapshot_string(kernel, series->series.id, (uint16_t)i, raw, sizeof(raw));
+
+		if (length < 0)
+			return (int)length;
+		(void)utf8_clean(raw, (size_t)length, text[i], sizeof(text[i]));
+		size += strlen(text[i]) + 1;
+	}
+	value = malloc(size);
+	if (!value)
+		return -ENOMEM;
+	for (i = 0, at = (char *)(value + count); i < count; i++) {
+		value[i] = at;
+		at = stpcpy(at, text[i]) + 1;
+	}
+	*ret = value;
+	return 0;
 }
 
 int names_get(struct names *names, const struct kernel *kernel, const struct raw_series *series,
 	      const struct metric *metric, const char *const **ret)
 {
-	char text[PROBEMETER_LABEL_BYTES + 1], *clean;
-	struct entry *entry = entry_get(names, series->series.id);
-	const char **value;
-	long length;
-	uint32_t i;
+	struct entry *entry;
+	int err;
 
-	if (!entry)
-		return -ENOMEM;
-	if (entry->value || !metric->label_count) {
-		*ret = entry->value ? entry->value : no_labels;
+	if (!metric->label_count) {
+		*ret = no_labels;
 		return 0;
 	}
-	if (!series->series.named)
-		return -ENOENT;
-	value = arena_alloc(names->arena, metric->label_count * sizeof(*value), sizeof(*value));
-	if (!value)
+	entry = entry_get(names, series);
+	if (!entry)
 		return -ENOMEM;
-	for (i = 0; i < metric->label_count; i++) {
-		length = snapshot_string(kernel, series->series.id, (uint16_t)i, text, sizeof(text));
-		if (length < 0)
-			return (int)length;
-		clean = arena_alloc(names->arena, 3 * (size_t)length + 1, 1);
-		if (!clean)
-			return -ENOMEM;
-		(void)utf8_clean(text, (size_t)length, clean, 3 * (size_t)length + 1);
-		value[i] = clean;
+	if (!entry->value) {
+		if (!series->series.named)
+			return -ENOENT;
+		err = values_read(kernel, series, metric->label_count, &entry->value);
+		if (err)
+			return err;
 	}
-	entry->value = value;
 	*ret = entry->value;
 	return 0;
 }
 
 int names_spill(struct names *names, const struct raw_series *series)
 {
-	struct entry *entry = entry_get(names, series->series.id);
+	struct entry *entry = entry_get(names, series);
 
 	if (!entry)
 		return -ENOMEM;
@@ -113,5 +139,8 @@ int names_spill(struct names *names, const struct raw_series *series)
 
 bool names_spilled(const struct names *names, const struct raw_series *series)
 {
-	return series->series.id < names->count && names->entry[series->series.id].spilled;
+	struct entry *entry;
+
+	HASH_FIND(hh, names->entry, &series->series.id, sizeof(entry->series), entry);
+	return entry && entry->spilled;
 }

@@ -16,7 +16,7 @@ void names_free(struct names *names);
 /**
  * names_get - label values of a series, valid UTF-8
  * @metric: says how many
- * @ret:    array of metric->label_count strings that live as long as @names
+ * @ret:    array of metric->label_count strings that live until names_forget()
  *
  * Return: 0, -ENOENT while the kernel has not got all of them, -ENOMEM.
  */
@@ -27,5 +27,8 @@ int names_get(struct names *names, const struct kernel *kernel, const struct raw
  * was counted without a name must stay there, or the overflow series would step back. Return: 0 or -ENOMEM. */
 int names_spill(struct names *names, const struct raw_series *series);
 bool names_spilled(const struct names *names, const struct raw_series *series);
+
+/* Keep nothing of the services that @gone (shape [PM_MAX_SERVICES]) names. */
+void names_forget(struct names *names, const bool *gone);
 
 #endif

@@ -59,6 +59,7 @@ enum option_key {
 	OPTION_RESOURCE,
 	OPTION_SERVICES,
 	OPTION_PER_PROCESS,
+	OPTION_FORGET,
 	OPTION_INCLUDES,
 	OPTION_EXCLUDES,
 	OPTION_POLICY,
@@ -121,6 +122,7 @@ struct options {
 	struct texts includes, excludes; /* rules: SELECTOR */
 	const char *policy; /* file of rules, or NULL */
 	bool per_process;
+	unsigned forget_ms; /* of silence, until a service without processes is forgotten; 0: never */
 	struct texts attach; /* paths and glob patterns */
 	unsigned links; /* enum kernel_links */
 	unsigned max_overhead; /* percent of a CPU that one service's probes may cost without a warning */

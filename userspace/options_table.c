@@ -192,6 +192,11 @@ const struct option_row option_rows[OPTION_COUNT] = {
 		.flag = "per-process", .type = OPTION_TYPE_SWITCH, FIELD(per_process), .commands = BIT(COMMAND_RUN),
 		.help = "each process is a resource of its own, with process.pid",
 	},
+	[OPTION_FORGET] = {
+		.flag = "forget", .argument = "DURATION", .initial = "1h",
+		.type = OPTION_TYPE_DURATION, FIELD(forget_ms), .maximum = 30u * DAY_MS, .commands = BIT(COMMAND_RUN),
+		.help = "a service's series end so long after its last process, with --per-process at once; 0: never",
+	},
 	[OPTION_INCLUDES] = {
 		.flag = "include", .argument = "SELECTOR",
 		.type = OPTION_TYPE_TEXTS, FIELD(includes), .commands = BIT(COMMAND_RUN),

@@ -12,6 +12,7 @@ enum option_type {
 	OPTION_TYPE_SWITCH, /* bool; a flag without a value */
 	OPTION_TYPE_BOOLEAN, /* bool; true or false */
 	OPTION_TYPE_NUMBER, /* unsigned, from @minimum to @maximum */
+	OPTION_TYPE_DURATION, /* unsigned, milliseconds from @minimum to @maximum; with a unit */
 	OPTION_TYPE_TEXT, /* const char *, UTF-8 */
 	OPTION_TYPE_TEXTS, /* struct texts; a flag that may be repeated */
 	OPTION_TYPE_ENDPOINT, /* const char *, fit for endpoint_parse() */

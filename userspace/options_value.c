@@ -110,6 +110,31 @@ static int parse_number(struct option_value *value)
 	return 0;
 }
 
+static int parse_duration(struct option_value *value)
+{
+	static const struct {
+		const char *name;
+		double ms;
+	} units[] = { { "ms", 1 }, { "s", 1e3 }, { "m", 60e3 }, { "h", 3600e3 }, { "d", 86400e3 } };
+	const struct option_row *row = value->row;
+	double ms = -1, number;
+	char *end;
+	size_t i;
+
+	errno = 0;
+	if (isdigit((unsigned char)*value->text)) {
+		number = (double)strtoul(value->text, &end, 10);
+		for (i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+			if (!strcmp(end, units[i].name) || (!*end && number == 0))
+				ms = number * units[i].ms;
+	}
+	if (errno || !(ms >= row->minimum && ms <= row->maximum))
+		return value_expected(value, "expected a number and ms, s, m, h or d, such as 90s, up to %ud, not '%.64s'",
+				      row->maximum / 86400000, value->text);
+	*(unsigned *)value_field(value) = (unsigned)ms;
+	return 0;
+}
+
 static int parse_text(struct option_value *value)
 {
 	if (!*value->text || !utf8_valid(value->text, strlen(value->text)))
@@ -238,7 +263,8 @@ static int parse_headers(struct option_value *value)
 
 static int (*const parsers[])(struct option_value *) = {
 	[OPTION_TYPE_SWITCH] = parse_switch,	     [OPTION_TYPE_BOOLEAN] = parse_boolean,
-	[OPTION_TYPE_NUMBER] = parse_number,	     [OPTION_TYPE_TEXT] = parse_text,
+	[OPTION_TYPE_NUMBER] = parse_number,	     [OPTION_TYPE_DURATION] = parse_duration,
+	[OPTION_TYPE_TEXT] = parse_text,
 	[OPTION_TYPE_TEXTS] = parse_texts,	     [OPTION_TYPE_ENDPOINT] = parse_endpoint,
 	[OPTION_TYPE_CHOICE] = parse_choice,	     [OPTION_TYPE_LIST] = parse_list,
 	[OPTION_TYPE_HEADERS] = parse_headers,	     [OPTION_TYPE_ATTRIBUTES] = parse_attributes,

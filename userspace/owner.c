@@ -84,6 +84,17 @@ const struct resource *owners_get(const struct owners *owners, uint32_t service)
 	return service < PM_MAX_SERVICES ? shown(owners->resource[service]) : NULL;
 }
 
+bool owners_settled(const struct owners *owners, uint32_t service)
+{
+	return service < PM_MAX_SERVICES && owners->resource[service];
+}
+
+void owners_forget(struct owners *owners, uint32_t service)
+{
+	owners->resource[service] = NULL;
+	owners->told[service] = false;
+}
+
 bool owners_excludes(const struct owners *owners, uint32_t service)
 {
 	return service < PM_MAX_SERVICES && owners->resource[service] == &nobody;
@@ -320,6 +331,13 @@ int owners_resolve(struct owners *owners, const struct snapshot *snapshot, const
 
 		if (raw->service.id < PM_MAX_SERVICES && !owners->resource[raw->service.id])
 			err = resolve(owners, raw, discovery);
+	}
+	/* A resource may be older than the first that was heard of it, if its process was found first. */
+	for (i = 0; i < snapshot->service_count; i++) {
+		const struct resource *resource = owners_get(owners, snapshot->service[i].service.id);
+
+		if (resource && resource->since_unix_ns > snapshot->service[i].service.since_unix_ns)
+			services_restart(resource, snapshot->service[i].service.since_unix_ns);
 	}
 	for (i = 0; i < snapshot->service_count && !err && rules_choose(owners->rules); i++)
 		exclude(owners, snapshot->service[i].service.id);

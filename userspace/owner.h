@@ -38,6 +38,12 @@ void owners_set(struct owners *owners, uint32_t service, const struct resource *
 /* Settle all services anew, whatever an earlier agent told the kernel: it went by other rules. */
 void owners_anew(struct owners *owners);
 
+/* Is there a resource for this service, or is it excluded? */
+bool owners_settled(const struct owners *owners, uint32_t service);
+
+/* Forget it: its id may become another one's. */
+void owners_forget(struct owners *owners, uint32_t service);
+
 /* Do the rules exclude this service? */
 bool owners_excludes(const struct owners *owners, uint32_t service);
 

@@ -21,6 +21,7 @@ struct attribute {
 struct resource {
 	struct attribute *attribute;
 	size_t attribute_count;
+	uint64_t since_unix_ns; /* its streams start no earlier; 0: as early as their metrics */
 };
 
 /* What a metric is, as its descriptor says. Strings are valid UTF-8. */
@@ -70,6 +71,7 @@ struct point {
 	bool monotonic;
 	enum temporality temporality;
 	uint64_t start_unix_ns; /* 0 for a gauge */
+	bool ended; /* the series ends here: it has no value any more, and all numbers below are 0 */
 	union {
 		int64_t integer; /* POINT_SUM */
 		double real; /* POINT_GAUGE */

@@ -50,6 +50,18 @@ bool quota_take(struct quota *quota, const void *owner, size_t amount)
 	return true;
 }
 
+void quota_give(struct quota *quota, const void *owner)
+{
+	struct share *share;
+
+	HASH_FIND_PTR(quota->share, &owner, share);
+	if (!share)
+		return;
+	quota->taken -= share->taken;
+	HASH_DEL(quota->share, share);
+	free(share);
+}
+
 void quota_reset(struct quota *quota)
 {
 	struct share *share, *next;

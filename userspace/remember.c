@@ -4,8 +4,8 @@
  *
  * Consumes what the agent learns, as it learns it; produces the same for the next agent. The kernel's maps hold numbers
  * under ids: which metric an id is, when its streams started, which resource a service id became, which zero series go
- * on, which files have links. Numbers that the maps hold themselves are not kept twice. A record is never changed; a file
- * that was given up gets a second record that says so.
+ * on, which files have links. Numbers that the maps hold themselves are not kept twice. A record is never changed, but for
+ * its tag if it is over; a file that was given up gets a second record that says so.
  */
 #include "remember.h"
 
@@ -28,6 +28,7 @@ enum {
 	TAG_OBJECT_GONE, /* number */
 	TAG_NAMING, /* services_hash(); the services before it were named by others */
 	TAG_SERVICE_FORGOTTEN, /* the kernel's id, which may become another service's */
+	TAG_GONE, /* what was a TAG_SERVICE or a TAG_SEEN */
 };
 
 /* Metrics and objects may have all of the journal; what hosts can make without end gets its smaller part. */
@@ -229,6 +230,37 @@ int remember_forgotten(struct remember *remember, uint32_t service)
 	err = append(remember, TAG_SERVICE_FORGOTTEN, PERCENT_ALL);
 	remember->services_full |= err != 0;
 	return err;
+}
+
+void remember_gone(struct remember *remember, const bool *gone, const struct resource *const *resource, size_t count)
+{
+	bool *numbers = calloc(remember->resource_count + 1, sizeof(*numbers));
+	struct journal_record record;
+	struct known *known;
+	uint64_t number;
+	size_t offset = 0, i;
+
+	for (i = 0; i < count; i++) {
+		HASH_FIND_PTR(remember->known, &resource[i], known);
+		if (!known)
+			continue;
+		/* Without memory it is seen again by the next agent, as a zero that ends by itself. */
+		if (numbers)
+			numbers[known->number] = true;
+		remember->resource[known->number] = NULL;
+		HASH_DEL(remember->known, known);
+	}
+	while (journal_next(remember->journal, &offset, &record)) {
+		const struct journal_record whole = record;
+
+		if (record.tag != TAG_SERVICE && record.tag != TAG_SEEN)
+			continue;
+		number = record_number(&record);
+		if (whole.tag == TAG_SERVICE ? number < PM_MAX_SERVICES && gone[number] :
+					       numbers && number < remember->resource_count && numbers[number])
+			journal_retag(remember->journal, &whole, TAG_GONE);
+	}
+	free(numbers);
 }
 
 /* --- series */

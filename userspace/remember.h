@@ -63,6 +63,10 @@ int remember_restore(struct remember *remember, uint64_t naming, const struct re
 int remember_metric(struct remember *remember, const struct metric *metric, uint64_t start_unix_ns);
 int remember_service(struct remember *remember, uint32_t service, const struct resource *resource);
 int remember_forgotten(struct remember *remember, uint32_t service); /* its id may become another one's */
+
+/* The same for many, without any room: forget the services that @gone (shape [PM_MAX_SERVICES]) names, and what was seen of
+ * each of @count resources, which may then go. */
+void remember_gone(struct remember *remember, const bool *gone, const struct resource *const *resource, size_t count);
 int remember_seen(struct remember *remember, const struct sample *zero);
 int remember_spilled(struct remember *remember, uint32_t series);
 int remember_object(struct remember *remember, const struct object *object, unsigned way, uint64_t sites,

@@ -311,6 +311,9 @@ static void account(struct agent *agent, const struct sender_result *result, siz
 		duration_ms += result[i].ship.duration_ms;
 		if (result[i].delivery != DELIVERY_DONE && !failed)
 			failed = &result[i];
+		/* Totals that a collector refuses for good it will never have; a delta stays owed. */
+		if (result[i].delivery != DELIVERY_DONE && (result[i].delivery != DELIVERY_REFUSED || agent->delta))
+			collector_failed(agent->collector, result[i].first, result[i].count);
 		if (result[i].delivery == DELIVERY_DONE && agent->delta)
 			delta_acknowledge(agent->delta, result[i].first, result[i].count);
 		if (result[i].ship.uncertain && agent->delta) {
@@ -319,6 +322,7 @@ static void account(struct agent *agent, const struct sender_result *result, siz
 			agent->self.points_unanswered += uncertain;
 		}
 	}
+	collector_delivered(agent->collector);
 	self_count_export(&agent->self, !failed, duration_ms);
 	notify_ready(&agent->notify, "%zu binaries attached; export to %s: %s", agent->binaries, agent->options->where,
 		     failed ? failed->ship.message : "delivered");
@@ -443,6 +447,7 @@ static int export_otlp(struct agent *agent, struct points *points, bool last)
 		return err;
 	}
 	account_too_large(agent, &requests);
+	collector_sent(agent->collector, points);
 	if (agent->delta)
 		baselines_keep(agent, delta_count(agent->delta, 0, points->count));
 	return last ? flush(agent, &requests) : sender_submit(agent->sender, &requests);
@@ -466,6 +471,10 @@ static int export_points(struct agent *agent, bool last)
 	overhead_report(agent);
 	if (agent->console)
 		agent->printed += !console_print(agent->console, &points);
+	if (!agent->sender) {
+		collector_sent(agent->collector, &points);
+		collector_delivered(agent->collector);
+	}
 	/* One under way means a slow collector: the next export has it all. */
 	if (!agent->sender || (!last && sender_busy(agent->sender)))
 		return 0;
@@ -483,6 +492,20 @@ static void signals_kill(struct agent *agent)
 	(void)sigaddset(&signals, SIGTERM);
 	(void)sigaddset(&signals, SIGINT);
 	(void)sigprocmask(SIG_UNBLOCK, &signals, NULL);
+}
+
+/* Services whose end was delivered. With each process a service there are too many to name. */
+static void forget(struct agent *agent)
+{
+	char first[256];
+	long count = collector_forget(agent->collector, &agent->discovery, agent->delta, first, sizeof(first));
+
+	if (count < 0)
+		log_message(LOG_WARN, "forgetting services without processes: %s; tried again soon", strerror((int)-count));
+	else if (count)
+		log_message(agent->options->per_process ? LOG_DEBUG : LOG_INFO,
+			    "service '%s'%s: no process lives any more (--forget); its series have ended", first,
+			    count > 1 ? " and others" : "");
 }
 
 /* How this agent is, for those who look. */
@@ -547,6 +570,7 @@ static bool wait_until(struct agent *agent, uint64_t until_ns)
 			watch(agent, now);
 			continue;
 		}
+		forget(agent);
 		asked = answers_due(agent->answers);
 		if (now >= asked) {
 			if (answer(agent))
@@ -715,6 +739,14 @@ static int idle(struct agent *agent)
 	return err;
 }
 
+/* A process that is gone never comes back. But who asks for a page must have had the time to. */
+static uint64_t forget_ns(const struct options *options)
+{
+	if (options->per_process && !options->source[OPTION_FORGET] && options_exporters(options) & EXPORTER_OTLP)
+		return 1;
+	return options->forget_ms * 1000000ull;
+}
+
 static int start(struct agent *agent)
 {
 	struct kernel_limits limits = kernel_limits_default();
@@ -769,6 +801,12 @@ static int start(struct agent *agent)
 						 agent->adopted.remember, agent->own, agent->trial.result[agent->trial.way].ns,
 						 agent->options->aggregation == AGGREGATION_EXPONENTIAL);
 		agent->phase_ns = phase_of(agent->own, agent->options->interval_ms * 1000000ull);
+	}
+	if (agent->collector && agent->options->forget_ms) {
+		err = collector_forgets(agent->collector, forget_ns(agent->options));
+		if (err)
+			log_message(LOG_WARN, "--forget: %s; no service is forgotten",
+				    err == -ENOTSUP ? "in a pid namespace of its own an agent does not see who lives" : strerror(-err));
 	}
 	if (agent->collector)
 		collector_choose(agent->collector, agent->rules, agent->options->per_process);

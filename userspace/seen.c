@@ -22,7 +22,6 @@ struct entry {
 };
 
 struct seen {
-	struct arena *arena;
 	struct entry *entry;
 	struct quota *bytes;
 };
@@ -33,23 +32,40 @@ struct seen *seen_new(void)
 
 	if (!seen)
 		return NULL;
-	seen->arena = arena_new();
 	seen->bytes = quota_new(SEEN_BYTES);
-	if (!seen->arena || !seen->bytes) {
+	if (!seen->bytes) {
 		seen_free(seen);
 		return NULL;
 	}
 	return seen;
 }
 
+static void drop(struct seen *seen, struct entry *entry)
+{
+	HASH_DEL(seen->entry, entry);
+	free(entry);
+}
+
 void seen_free(struct seen *seen)
 {
+	struct entry *entry, *next;
+
 	if (!seen)
 		return;
-	HASH_CLEAR(hh, seen->entry);
-	arena_free(seen->arena);
+	HASH_ITER(hh, seen->entry, entry, next)
+		drop(seen, entry);
 	quota_free(seen->bytes);
 	free(seen);
+}
+
+void seen_forget(struct seen *seen, const struct resource *resource)
+{
+	struct entry *entry, *next;
+
+	HASH_ITER(hh, seen->entry, entry, next)
+		if (entry->zero.resource == resource)
+			drop(seen, entry);
+	quota_give(seen->bytes, resource);
 }
 
 static bool must_go_on(const struct point *point)
@@ -98,7 +114,7 @@ int seen_update(struct seen *seen, const struct points *points)
 		HASH_FIND(hh, seen->entry, key, size, entry);
 		if (entry || !quota_take(seen->bytes, point->resource, sizeof(*entry) + size))
 			continue;
-		entry = arena_alloc(seen->arena, sizeof(*entry) + size, sizeof(void *));
+		entry = calloc(1, sizeof(*entry) + size);
 		if (!entry)
 			return -ENOMEM;
 		memcpy(entry->key, key, size);

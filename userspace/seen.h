@@ -18,6 +18,9 @@ void seen_free(struct seen *seen);
 /* Remember the series of @points that must go on. Return: 0 or -ENOMEM. */
 int seen_update(struct seen *seen, const struct points *points);
 
+/* Those of @resource do not go on any more. */
+void seen_forget(struct seen *seen, const struct resource *resource);
+
 /* Number of remembered series, and one zero sample for each at @ret. */
 size_t seen_count(const struct seen *seen);
 void seen_samples(const struct seen *seen, struct sample *ret);

@@ -44,6 +44,7 @@ struct services {
 	struct entry *known;
 	const struct rules *rules;
 	char *default_name;
+	uint64_t since_unix_ns;
 	/* What is the same for every resource of this host; empty: not known. */
 	char host_name[3 * 256];
 	char machine_id[SERVICE_MACHINE_ID + 1];
@@ -172,6 +173,25 @@ void services_free(struct services *services)
 	free(services);
 }
 
+void services_since(struct services *services, uint64_t since_unix_ns, bool all)
+{
+	struct entry *entry;
+
+	services->since_unix_ns = since_unix_ns;
+	for (entry = services->known; entry && all; entry = entry->hh.next)
+		entry->resource.since_unix_ns = since_unix_ns;
+}
+
+void services_restart(const struct resource *resource, uint64_t since_unix_ns)
+{
+	((struct resource *)resource)->since_unix_ns = since_unix_ns;
+}
+
+void services_drop(struct services *services, const struct resource *resource)
+{
+	entry_free(services, (struct entry *)resource);
+}
+
 const char *service_name(const struct resource *resource)
 {
 	size_t i;
@@ -231,6 +251,7 @@ static int intern(struct services *services, struct arena *scratch, struct attri
 			return -ENOMEM;
 		}
 		fresh->resource.attribute_count = count;
+		fresh->resource.since_unix_ns = services->since_unix_ns;
 		for (i = 0, at = fresh->key; i < count; i++) {
 			fresh->resource.attribute[i].key = at;
 			at += strlen(at) + 1;

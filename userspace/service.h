@@ -38,6 +38,15 @@ void services_rules(struct services *services, const struct rules *rules);
 
 /* Of all that is not the process's own in a resource: rules, default name, host. Where it differs, so may names. */
 uint64_t services_hash(const struct services *services);
+
+/* Resources that are new from now on start no earlier than this; nor do those that are known, if @all. */
+void services_since(struct services *services, uint64_t since_unix_ns, bool all);
+
+/* @resource starts earlier than was known. */
+void services_restart(const struct resource *resource, uint64_t since_unix_ns);
+
+/* Nobody has a pointer to @resource any more. */
+void services_drop(struct services *services, const struct resource *resource);
 void services_free(struct services *services);
 
 /**

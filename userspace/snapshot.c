@@ -18,8 +18,8 @@
 
 /* Hand every element of a hash map to @each. A map's bucket that does not fit a batch makes the kernel answer ENOSPC;
  * buckets hold about one element, so BATCH of them in one means an attack on the hash, and that is an error. */
-static int map_walk(const struct snapshot *snapshot, int fd, size_t key_size, size_t value_size,
-		    int (*each)(void *context, const void *key, const void *value), void *context)
+int snapshot_walk(const struct snapshot *snapshot, int fd, size_t key_size, size_t value_size,
+		  int (*each)(void *context, const void *key, const void *value), void *context)
 {
 	uint64_t token[4]; /* the kernel's own cursor, opaque */
 	void *in = NULL;
@@ -212,16 +212,17 @@ static int drops_read(const struct kernel *kernel, struct snapshot *snapshot)
 int snapshot_read_services(const struct kernel *kernel, struct snapshot *ret)
 {
 	int err = buffers_make(ret);
-	uint32_t next = PM_NEXT_SERVICE;
+	uint32_t next = PM_NEXT_MADE;
 	uint64_t made = 0;
 
 	if (err)
 		return err;
-	/* Ids are handed out in order and only ever more: nothing new, nothing to read. */
-	if (!bpf_map_lookup_elem(bpf_map__fd(kernel->skeleton->maps.next_id), &next, &made) && made == ret->service_count)
+	/* A service is counted once it is there, so what comes while this reads is read by the next call. */
+	if (!bpf_map_lookup_elem(bpf_map__fd(kernel->skeleton->maps.next_id), &next, &made) && ret->made == made + 1)
 		return 0;
 	ret->service_count = 0;
-	return map_walk(ret, bpf_map__fd(kernel->skeleton->maps.services), sizeof(struct pm_service_key),
+	ret->made = made + 1;
+	return snapshot_walk(ret, bpf_map__fd(kernel->skeleton->maps.services), sizeof(struct pm_service_key),
 			sizeof(struct pm_service), service_add, ret);
 }
 
@@ -234,7 +235,7 @@ int snapshot_read(const struct kernel *kernel, struct snapshot *ret)
 	ret->cell_count = ret->series_count = 0;
 	err = cells_read(kernel, ret);
 	if (!err)
-		err = map_walk(ret, bpf_map__fd(kernel->skeleton->maps.series), sizeof(struct pm_series_key),
+		err = snapshot_walk(ret, bpf_map__fd(kernel->skeleton->maps.series), sizeof(struct pm_series_key),
 			       sizeof(struct pm_series), series_add, ret);
 	if (!err)
 		err = snapshot_read_services(kernel, ret);

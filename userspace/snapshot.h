@@ -35,6 +35,7 @@ struct snapshot {
 	size_t series_count;
 	struct raw_service *service;
 	size_t service_count;
+	uint64_t made; /* services made, plus one; 0: read them again */
 	uint64_t *drop; /* PM_DROP_INDEX() */
 	/* Room, kept between readings. */
 	size_t cell_room, series_room, service_room;
@@ -50,6 +51,10 @@ struct snapshot {
  * Return: 0 or -errno; after a failure the contents are not to be used.
  */
 int snapshot_read(const struct kernel *kernel, struct snapshot *ret);
+
+/* Hand every element of a hash map to @each, until that returns other than 0. Room is that of a @snapshot read before. */
+int snapshot_walk(const struct snapshot *snapshot, int fd, size_t key_size, size_t value_size,
+		  int (*each)(void *context, const void *key, const void *value), void *context);
 
 /* Only the services; cheap when there is no new one. */
 int snapshot_read_services(const struct kernel *kernel, struct snapshot *ret);

@@ -206,7 +206,10 @@ def _check_metric(where, metric, now_ns, complain):
 
 def _check_number(at, kind, data, point, complain):
     which = point.WhichOneof("value")
-    if which is None:
+    if point.flags & 1:  # no recorded value: the series ends
+        if which is not None:
+            complain(f"{at}: a value though it says that it has none")
+    elif which is None:
         complain(f"{at}: no value")
     elif kind == "sum" and data.is_monotonic and not getattr(point, which) >= 0:
         complain(f"{at}: monotonic sum of {getattr(point, which)}")

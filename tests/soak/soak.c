@@ -360,7 +360,7 @@ static int start(struct soak *soak)
 	soak->options.backoff_ms = BACKOFF_MS;
 	/* Resident from the beginning, so that what grows later is the exporter. */
 	memset(soak->series, 0, sizeof(soak->series));
-	soak->resource = (struct resource){ &attribute, 1 };
+	soak->resource = (struct resource){ .attribute = &attribute, .attribute_count = 1 };
 	for (size_t s = 0; s < SERIES_MAX; s++)
 		(void)snprintf(soak->label[s], sizeof(soak->label[s]), "%zu", s);
 	soak->arena = arena_new();
