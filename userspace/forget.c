@@ -41,6 +41,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "host.h"
 #include "probe.skel.h"
 #include <probemeter/abi.h>
 
@@ -97,18 +98,6 @@ static void memory_unmap(struct memory *memory)
 		(void)munmap(memory->at, memory->size);
 }
 
-/* The initial pid namespace has a fixed number (PROC_PID_INIT_INO, since Linux 3.8). */
-static bool sees_every_process(void)
-{
-	char name[64];
-	ssize_t length = readlink("/proc/self/ns/pid", name, sizeof(name) - 1);
-
-	if (length < 0)
-		return false;
-	name[length] = '\0';
-	return !strcmp(name, "pid:[4026531836]");
-}
-
 static int grace_maps(struct forget *forget)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts);
@@ -130,7 +119,7 @@ int forget_new(const struct kernel *kernel, struct forget **ret)
 		return -ENOMEM;
 	forget->kernel = kernel;
 	forget->outer = forget->inner = -1;
-	err = sees_every_process() ? 0 : -ENOTSUP;
+	err = host_pid_namespace() ? -ENOTSUP : 0;
 	if (!err)
 		err = memory_map_all(kernel->skeleton, forget);
 	if (!err)

@@ -232,10 +232,10 @@ uint64_t kernel_bytes(const struct kernel_limits *limits, uint32_t cpus)
 	bytes += hash_bytes(STRINGS(limits), sizeof(struct pm_string_key), PM_PIECE);
 	bytes += hash_bytes(limits->services, sizeof(struct pm_service_key), sizeof(struct pm_service));
 	bytes += hash_bytes(PM_MAX_METRICS, sizeof(uint32_t), sizeof(struct pm_bounds));
-	/* recent, drops, taken, excluded, marks, carries, journal; and a page beside what is in each map. */
+	/* recent, drops, taken, excluded, closing, marks, carries, journal; and a page beside what is in each map. */
 	bytes += hash_bytes(PM_MAX_MARKS, sizeof(uint32_t), sizeof(uint32_t)) + limits->cells * sizeof(uint64_t) + PM_JOURNAL_BYTES;
 	return bytes + kernel_bytes_carried(limits) + 8ull * (PM_MAX_TASKS + PM_MAX_METRICS * PM_DROP_REASONS) +
-	       PM_MAX_SERVICES * (sizeof(struct pm_taken) + 8) + 19 * 4096;
+	       PM_MAX_SERVICES * (sizeof(struct pm_taken) + 8 + sizeof(struct pm_closing)) + 24 * 4096;
 }
 
 uint64_t kernel_bytes_now(const struct kernel *kernel)

@@ -10,6 +10,7 @@
 #include "encode.h"
 #include "exponential.h"
 #include "journal.h"
+#include "merge.h"
 
 static struct attribute of_mail[] = { { "service.name", "mail" } };
 static const struct resource shop, mail = { of_mail, 1 };
@@ -535,6 +536,51 @@ static void memory_stays_below_what_is_told(void **state)
 	free(label);
 }
 
+/* An end says so under the others' temporality, since the last of them; if the series goes on after all, so does the sum. */
+static void an_end_keeps_what_was_acknowledged(void **state)
+{
+	struct world *world = *state;
+	struct point point = counter(5);
+	uint64_t acknowledged;
+
+	(void)turn(world, &point, 1);
+	acknowledge(world);
+	acknowledged = world->now;
+	merge_end(&point);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(turn(world, &point, 1)->count, 1);
+		assert_true(world->sent.point[0].ended);
+		assert_int_equal(world->sent.point[0].temporality, TEMPORALITY_DELTA);
+		assert_true(world->sent.point[0].start_unix_ns == acknowledged);
+		assert_int_equal(delta_count(world->delta, 0, 1), 0);
+		acknowledge(world);
+	}
+	point = counter(7);
+	assert_int_equal(turn(world, &point, 1)->point[0].integer, 2);
+}
+
+/* What is forgotten begins anew, also if it has counted past what it had before; what is on its way is not minded. */
+static void a_forgotten_resource_begins_anew(void **state)
+{
+	struct world *world = *state;
+	struct point point[] = { counter(5), counter(20) };
+
+	point[1].resource = &mail;
+	(void)turn(world, point, 2);
+	acknowledge(world);
+	point[0].integer = point[1].integer = 30;
+	(void)turn(world, point, 2);
+	delta_forget(world->delta, &shop);
+	acknowledge(world);
+	point[0].integer = 40;
+	assert_int_equal(turn(world, point, 2)->count, 1);
+	assert_int_equal(world->sent.point[0].integer, 40);
+	acknowledge(world);
+	delta_forget(world->delta, &shop);
+	delta_forget(world->delta, &mail);
+	assert_int_equal(turn(world, point, 2)->point[1].integer, 30);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 /* Another process begins with what this one has packed. */
@@ -659,6 +705,8 @@ int main(void)
 		TEST(zeros_are_sent_once_without_labels_and_never_with),
 		TEST(gone_series_are_forgotten),
 		TEST(step_back_is_a_new_life),
+		TEST(an_end_keeps_what_was_acknowledged),
+		TEST(a_forgotten_resource_begins_anew),
 		TEST(bucket_that_steps_back_is_a_new_life),
 		TEST(clock_that_steps_back_makes_no_backward_interval),
 		TEST(identity_is_resource_metric_overflow_and_labels),

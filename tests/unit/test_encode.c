@@ -10,6 +10,7 @@
 
 #include "arena.h"
 #include "encode.h"
+#include "merge.h"
 #include "otlp.pb-c.h"
 #include <probemeter/version.h>
 
@@ -232,6 +233,61 @@ static void encode_splits_what_does_not_belong_together(void **state)
 	arena_free(arena);
 }
 
+/* The end of a series, of any kind, has the flag and no value; a histogram keeps its bounds, so that a receiver that made a
+ * series of each can end them all. */
+static void encode_flags_the_end_of_a_series(void **state)
+{
+	Otlp__ExportMetricsServiceRequest *request;
+	struct point ended[COUNT(every_kind)];
+	struct points points = { .time_unix_ns = TIME, .point = ended, .count = COUNT(ended) };
+	uint64_t buckets[COUNT(ended)][4];
+	struct arena *arena = arena_new();
+	size_t size, i, flags = 0;
+	uint8_t *bytes;
+	const char *at;
+
+	(void)state;
+	for (i = 0; i < COUNT(ended); i++) {
+		ended[i] = every_kind[i];
+		if (ended[i].type == POINT_HISTOGRAM)
+			ended[i].bucket = memcpy(buckets[i], ended[i].bucket, (ended[i].bound_count + 1) * sizeof(buckets[i][0]));
+		merge_end(&ended[i]);
+	}
+	assert_int_equal(encode_check(&points, NULL, 0), 0);
+	assert_int_equal(encode_otlp(&points, ENCODE_PROTOBUF, arena, &bytes, &size), 0);
+	request = otlp__export_metrics_service_request__unpack(NULL, size, bytes);
+	assert_non_null(request);
+	{
+		Otlp__ScopeMetrics **scope = request->resource_metrics[0]->scope_metrics;
+		Otlp__NumberDataPoint *sum = scope[0]->metrics[0]->sum->data_points[0], *gauge = scope[1]->metrics[0]->gauge->data_points[0];
+		Otlp__HistogramDataPoint *histogram = scope[1]->metrics[1]->histogram->data_points[0];
+		Otlp__ExponentialHistogramDataPoint *exponential =
+			scope[1]->metrics[2]->exponential_histogram->data_points[0];
+
+		assert_int_equal(sum->flags, 1);
+		assert_int_equal(sum->value_case, OTLP__NUMBER_DATA_POINT__VALUE__NOT_SET);
+		assert_int_equal(gauge->flags, 1);
+		assert_int_equal(gauge->value_case, OTLP__NUMBER_DATA_POINT__VALUE__NOT_SET);
+		assert_int_equal(histogram->flags, 1);
+		assert_int_equal(histogram->count, 0);
+		assert_int_equal(histogram->n_explicit_bounds, 2);
+		assert_int_equal(histogram->n_bucket_counts, 3);
+		assert_int_equal(histogram->bucket_counts[0] + histogram->bucket_counts[2], 0);
+		assert_int_equal(exponential->flags, 1);
+		assert_int_equal(exponential->count + exponential->zero_count, 0);
+		assert_null(exponential->positive);
+	}
+	otlp__export_metrics_service_request__free_unpacked(request, NULL);
+	assert_int_equal(encode_otlp(&points, ENCODE_JSON, arena, &bytes, &size), 0);
+	at = arena_strndup(arena, (const char *)bytes, size);
+	for (; (at = strstr(at, "\"flags\":1")); at++)
+		flags++;
+	assert_int_equal(flags, COUNT(ended));
+	ended[0].integer = 1;
+	assert_int_equal(encode_check(&points, NULL, 0), -EINVAL);
+	arena_free(arena);
+}
+
 /* No points are a valid, empty request. */
 static void encode_of_nothing_is_empty(void **state)
 {
@@ -353,6 +409,7 @@ int main(void)
 		cmocka_unit_test(encode_decodes_with_the_official_schema),
 		cmocka_unit_test(encode_decodes_with_our_schema),
 		cmocka_unit_test(encode_splits_what_does_not_belong_together),
+		cmocka_unit_test(encode_flags_the_end_of_a_series),
 		cmocka_unit_test(encode_of_nothing_is_empty),
 		cmocka_unit_test(encode_check_names_the_broken_rule),
 		cmocka_unit_test(encode_check_refuses_twins_and_no_time),

@@ -195,12 +195,37 @@ static void totals_never_step_back(void **state)
 	assert_true(truth[0] >> 64 > 0);
 }
 
+/* The id of a service that is gone is another one's: the same key counts from zero again, the neighbours' go on. */
+static void forgotten_services_count_from_zero(void **state)
+{
+	struct ledger *ledger = *state;
+	struct raw_cell reading[] = { raw(1, 5, 0, 2, 40), raw(1, 6, 0, 3, 50), raw(2, 5, 0, 4, 60) };
+	bool gone[PM_MAX_SERVICES] = { false };
+	size_t i;
+
+	for (i = 0; i < 3; i++)
+		reading[i].key.where = PM_WHERE(i + 1, 1);
+	gone[2] = true;
+	assert_int_equal(ledger_update(ledger, reading, 3), 0);
+	ledger_forget(ledger, gone);
+	assert_int_equal(ledger->count, 2);
+	reading[0].total = (struct pm_cell){ 3, 45 };
+	reading[1].total = (struct pm_cell){ 1, 7 };
+	assert_int_equal(ledger_update(ledger, reading, 3), 0);
+	assert_int_equal(ledger->total[0].count, 3);
+	assert_true(ledger->total[0].sum == 45);
+	assert_int_equal(ledger->total[1].count, 1);
+	assert_true(ledger->total[1].sum == 7);
+	assert_true(ledger->total[2].sum == 60);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(first_reading_is_the_total),
+		TEST(forgotten_services_count_from_zero),
 		TEST(sums_go_on_past_2_to_the_64),
 		TEST(new_cells_leave_the_others_alone),
 		TEST(vanished_cells_are_forgotten),

@@ -13,7 +13,7 @@ static uint64_t phase_of_host(const char *id, const char *name, const char *inst
 	struct attribute attribute[] = {
 		{ "host.id", id }, { "host.name", name }, { "service.instance.id", instance }, { "service.name", "probemeter" },
 	};
-	const struct resource own = { attribute, COUNT(attribute) };
+	const struct resource own = { .attribute = attribute, .attribute_count = COUNT(attribute) };
 
 	return phase_of(&own, interval_ns);
 }

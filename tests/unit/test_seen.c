@@ -222,12 +222,34 @@ static void free_takes_null(void **state)
 	seen_free(NULL);
 }
 
+/* A resource that is forgotten takes its own series along and no other's, and may come back. */
+static void a_forgotten_resource_goes_on_no_more(void **state)
+{
+	struct seen *seen = *state;
+	struct point point[] = { { .resource = &shop, .metric = &open_orders, .value = { "eu" } },
+				 { .resource = &billing, .metric = &open_orders, .value = { "eu" } },
+				 { .resource = &shop, .metric = &restarts, .start_unix_ns = 5 } };
+	struct sample sample[3];
+
+	update(seen, point, COUNT(point));
+	seen_forget(seen, &shop);
+	assert_int_equal(seen_count(seen), 1);
+	seen_samples(seen, sample);
+	assert_ptr_equal(sample[0].resource, &billing);
+	point[2].start_unix_ns = 9;
+	update(seen, &point[2], 1);
+	assert_int_equal(seen_count(seen), 2);
+	seen_samples(seen, sample);
+	assert_int_equal(sample[1].start_unix_ns, 9);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(only_series_that_must_go_on_are_remembered),
+		TEST(a_forgotten_resource_goes_on_no_more),
 		TEST(samples_are_zeros_with_the_identity),
 		TEST(labels_outlive_the_points),
 		TEST(series_is_remembered_once),
