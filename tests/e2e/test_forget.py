@@ -17,6 +17,7 @@ import otlp
 from agent import Agent, clean_environment, own_name
 from capture import Server
 from checks import Checks
+from host import Host
 from process import Failed, scratch, wait_until
 
 INTERVAL_MS = 200
@@ -219,6 +220,71 @@ def coming_and_going(checks, directory, binary):
         checks.equal("no warning", agent.warnings(directory), [])
 
 
+class Jobs(threading.Thread):
+    """Short lives of many names at odd times, until told to end."""
+
+    def __init__(self, binary, names, seed):
+        super().__init__()
+        self.binary, self.chance = binary, random.Random(seed)
+        self.fired = dict.fromkeys(names, 0)
+        self.end = False
+
+    def run(self):
+        while not self.end:
+            name, count = self.chance.choice(list(self.fired)), self.chance.randrange(1, 50)
+            brief.run(self.binary, count, OTEL_SERVICE_NAME=name)
+            self.fired[name] += count
+            time.sleep(self.chance.choice((0, 0, 0.01, 0.05)))
+
+
+def killed(checks, directory, binary):
+    """Agents die by SIGKILL while they forget; the next one finishes it or undoes it, and wakes nobody up again."""
+    seed = random.randrange(1 << 16)
+    dice = random.Random(seed)
+    gone, names = own_name("gone"), [own_name(f"work{n}") for n in range(12)]
+    with Host(directory, "killed") as host, Server() as server:
+        history, jobs = History(server), Jobs(binary, names, seed)
+
+        def agent():
+            return Agent(directory, "--forget", "1ms", "--attach", binary, host=host,
+                         OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp, OTEL_METRIC_EXPORT_INTERVAL=100)
+        with agent() as first:
+            with brief.staying(binary, 4, OTEL_SERVICE_NAME=gone) as process:
+                first.wait_attached(process.pid, binary)
+                brief.wait_total(server, gone, 4)
+            checks.ok("one ends", history.wait_ended(gone), history.generations(gone))
+            last = len(server.requests)
+            first.signal(signal.SIGKILL)
+            first.wait()
+        jobs.start()
+        try:
+            for _ in range(10):
+                with agent() as one:
+                    exports = len(server.requests)
+                    history.wait("it exports", lambda _, n=exports: len(server.requests) > n, 20)
+                    time.sleep(dice.uniform(0, 1))
+                    one.signal(signal.SIGKILL)
+                    one.wait()
+        finally:
+            jobs.end = True
+            jobs.join()
+        with agent() as one:
+            for name in names:
+                history.wait(f"{name}: all", lambda _, n=name: sum(history.generations(n)[0].values()) >= jobs.fired[n], 10)
+            seen = {name: sum(history.generations(name)[0].values()) for name in names}
+            checks.equal(f"seed {seed}: fired = exported, over all lives", seen, jobs.fired)
+            checks.equal("never a step back under one start", [name for name in names if history.generations(name)[1]], [])
+            checks.equal("who had ended does not come again", [point.number for point in history.of(gone)
+                                                              if point.number > last + 1], [])
+            checks.ok("all end at last", history.wait("ends", lambda _: all(
+                point.number < history.taken - 1 for point in history.all if point.name in names), 20))
+            lives = sum(len(history.generations(name)[0]) for name in names)
+            checks.ok("they had many lives", lives > len(names), lives)
+            print(f"     {lives} lives of {len(names)} services, {sum(jobs.fired.values())} events, 11 agents killed")
+            del one
+        checks.equal("stop --detach", host.stop("--detach")[0], 0)
+
+
 OWN = {key: f"probemeter.agent.{key}" for key in ("services", "series", "cells", "kernel.memory")}
 
 
@@ -277,7 +343,7 @@ def main():
     checks = Checks("forget")
     with scratch("forget") as directory:
         binary = brief.build(directory)
-        for part in (one_life_after_another, the_living, outage, coming_and_going, memory, each_process):
+        for part in (one_life_after_another, the_living, outage, coming_and_going, killed, memory, each_process):
             if len(sys.argv) < 2 or part.__name__ in sys.argv[1:]:
                 with checks.run(part.__name__):
                     part(checks, directory, binary)
