@@ -23,7 +23,7 @@
 #define CELLS 5
 
 static struct attribute name[] = { { "service.name", "one" } };
-static const struct resource resource = { name, 1 };
+static const struct resource resource = { .attribute = name, .attribute_count = 1 };
 static const double bounds[BOUNDS] = { 1, 10, 100 };
 static const struct metric metrics[] = {
 	{ .id = 0, .kind = PROBEMETER_KIND_COUNTER, .scope = "s", .name = "c", .unit = "", .description = "", .label_count = 1,

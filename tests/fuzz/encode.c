@@ -22,7 +22,7 @@
 
 static struct metric metrics[5];
 static struct attribute attributes[3];
-static const struct resource resource = { attributes, COUNT(attributes) };
+static const struct resource resource = { .attribute = attributes, .attribute_count = COUNT(attributes) };
 static struct point point[POINTS];
 
 static double real_of(uint64_t bits)

@@ -63,7 +63,7 @@ static void check_pairs(const char *text, struct arena *arena)
 static void check_console(const char *text)
 {
 	struct attribute attributes[] = { { "service.name", text }, { text, text } };
-	const struct resource resource = { attributes, *text ? 2 : 1 };
+	const struct resource resource = { .attribute = attributes, .attribute_count = *text ? 2 : 1 };
 	const struct metric metric = { .kind = PROBEMETER_KIND_COUNTER, .scope = text, .name = text, .unit = text,
 				       .description = text, .label_count = 2, .label = { text, "other" } };
 	struct point point = { .resource = &resource, .metric = &metric, .value = { text, text }, .type = POINT_SUM,

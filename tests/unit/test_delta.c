@@ -13,7 +13,7 @@
 #include "merge.h"
 
 static struct attribute of_mail[] = { { "service.name", "mail" } };
-static const struct resource shop, mail = { of_mail, 1 };
+static const struct resource shop, mail = { .attribute = of_mail, .attribute_count = 1 };
 
 #define METRIC(kind_, name_, labels)                                                                             \
 	{                                                                                                        \
@@ -614,7 +614,7 @@ static void another_process_goes_on(void **state)
 {
 	struct world *world = *state;
 	struct attribute attribute[] = { { "service.name", "mail" } };
-	const struct resource again = { attribute, 1 }; /* the same, elsewhere */
+	const struct resource again = { .attribute = attribute, .attribute_count = 1 }; /* the same, elsewhere */
 	uint64_t bucket[2][4] = { { 2, 1, 0, 0 }, { 2, 4, 0, 1 } }, acknowledged;
 	struct point point[3] = { counter(5), histogram(bucket[0]), counter(7) };
 
