@@ -1,0 +1,176 @@
+#!/usr/bin/python3 -B
+# SPDX-License-Identifier: BSD-2-Clause
+"""`probemeter check`: each requirement fails where it is not met, alone, says why it matters, and the command that it names mends
+it, which is tried. Namespaces and cgroups of the test's own stand for hosts that lack something.
+"""
+import contextlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import capture
+import certs
+from agent import PROBEMETER, clean_environment, run_to_end
+from checks import Checks
+from process import free_port, scratch
+from test_privilege import NEEDED, user_with
+
+ALL = {*NEEDED, "CAP_LEASE"}
+
+
+def check(*arguments, prefix=(), timeout_s=60.0, **variables):
+    """(exit status, {requirement: row}) of `check --json`."""
+    status, out, err = run_to_end("check", "--json", *arguments, prefix=prefix, timeout_s=timeout_s, **variables)
+    return status, {row["requirement"]: row for row in json.loads("\n".join(out))}, err
+
+
+def unmet(rows):
+    return {name for name, row in rows.items() if not row["met"]}
+
+
+def shell(script):
+    """A prefix: a mount namespace of its own, in which @script runs first, and nothing of it is seen outside."""
+    return [shutil.which("unshare"), "--mount", "--propagation", "private", "sh", "-c", f"{script}\nexec \"$@\"", "sh"]
+
+
+def capabilities(checks, usual):
+    """One by one."""
+    for missing in sorted(ALL):
+        status, rows, _ = check(prefix=user_with(ALL - {missing}))
+        checks.ok(f"without {missing}: not met, with a reason and a remedy",
+                  not rows[missing]["met"] and rows[missing]["why"].startswith("to ") and missing in rows[missing]["remedy"],
+                  rows[missing])
+        checks.equal(f"without {missing}: all others are held", {name for name in ALL if rows[name]["met"]}, ALL - {missing})
+        checks.equal(f"without {missing}: exit status", status, 0 if missing == "CAP_LEASE" else 1)
+    status, rows, _ = check(prefix=user_with(ALL))
+    checks.equal("an ordinary user with all of them: as root", (status, unmet(rows)), (0, usual))
+
+
+def namespaces(checks, usual):
+    """What looks like the host and is not."""
+    unshare = shutil.which("unshare")
+    status, rows, _ = check(prefix=[unshare, "--user", "--map-root-user"])
+    checks.ok("a user namespace: not met, though all capabilities seem to be held",
+              status == 1 and "user namespace" in unmet(rows) and not ALL & unmet(rows), unmet(rows))
+    status, rows, _ = check(prefix=[unshare, "--pid", "--fork", "--mount-proc", "--cgroup"])
+    checks.equal("namespaces of pids and cgroups: the agent runs, and is told", (status, unmet(rows) - usual),
+                 (0, {"pid namespace", "cgroup namespace"}))
+    checks.ok("a remedy each", "--pid=host" in rows["pid namespace"]["remedy"] and
+              "--cgroupns=host" in rows["cgroup namespace"]["remedy"], rows)
+
+
+def kernels(checks, usual):
+    """Kernels that lack something: by what they say of themselves."""
+    status, rows, _ = check(prefix=[shutil.which("setarch"), "--uname-2.6"])
+    checks.equal("a kernel that is too old", (status, unmet(rows) - usual), (1, {"kernel"}))
+    fake = ("mount -t tmpfs none /proc/sys/kernel && cd /proc/sys/kernel && mkdir yama && echo 3 >yama/ptrace_scope && "
+            "echo 0 >perf_event_mlock_kb && echo 2 >perf_event_paranoid; ulimit -l 0; cd /")
+    status, rows, _ = check(prefix=shell(fake))
+    checks.equal("settings: nobody may read another's memory, nobody may lock any: warnings", (status, unmet(rows) - usual),
+                 (0, {"ptrace", "memlock"}))
+    remedy = rows["memlock"]["remedy"].split("   ")[0]
+    checks.ok("memlock: the remedy is a command", re.fullmatch(r"ulimit -l \d+", remedy), remedy)
+    status, rows, _ = check(prefix=shell(fake.replace("ulimit -l 0", remedy)))
+    checks.equal("memlock: the remedy mends it", unmet(rows) - usual, {"ptrace"})
+    status, rows, _ = check(prefix=shell("mount --bind /dev/null /sys/kernel/btf/vmlinux"))
+    checks.ok("BTF is hidden: not met, exit status 1", status == 1 and "btf" in unmet(rows), unmet(rows))
+    if not os.path.isdir("/sys/kernel/security"):
+        checks.skip("lockdown", "no /sys/kernel/security on this host to mount a fake one over")
+        return
+    status, rows, _ = check(prefix=shell("mount -t tmpfs none /sys/kernel/security && "
+                                         "echo 'none integrity [confidentiality]' >/sys/kernel/security/lockdown"))
+    checks.equal("lockdown: not met, exit status 1", (status, unmet(rows) - usual), (1, {"lockdown"}))
+
+
+def bpffs(checks):
+    """Mounted, and not."""
+    hidden = "mount -t tmpfs none /sys/fs/bpf"
+    _, rows, _ = check(prefix=shell(hidden))
+    checks.ok("no bpffs: a warning", not rows["bpffs"]["met"] and not rows["bpffs"]["needed"], rows["bpffs"])
+    _, rows, _ = check(prefix=shell(f"{hidden}; {rows['bpffs']['remedy']}"))
+    checks.ok("no bpffs: the remedy mends it", rows["bpffs"]["met"], rows["bpffs"])
+
+
+@contextlib.contextmanager
+def small_cgroup():
+    """A cgroup of the memory controller that leaves 64 MiB: its directory, or None where there is none to be had."""
+    for base, name in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")):
+        path = pathlib.Path(base) / f"probemeter-check-{os.getpid()}"
+        try:
+            path.mkdir()
+        except OSError:
+            continue
+        try:
+            if (path / name).exists():
+                (path / name).write_text(str(64 << 20))
+                yield path
+                return
+        finally:
+            path.rmdir()
+    yield None
+
+
+def memory(checks, usual):
+    """A cgroup that is too small for what the maps may become."""
+    with small_cgroup() as cgroup:
+        if not cgroup:
+            checks.skip("memory", "no memory cgroup can be made on this host")
+            return
+        prefix = ["sh", "-c", f"echo $$ >{cgroup}/cgroup.procs; exec \"$@\"", "sh"]
+        status, rows, _ = check(prefix=prefix)
+        checks.equal("a cgroup of 64 MiB: not met, exit status 1", (status, unmet(rows) - usual), (1, {"memory"}))
+        checks.ok("it names the file, what is wanted and what there is",
+                  str(cgroup) in rows["memory"]["detail"] and "64 MiB" in rows["memory"]["detail"], rows["memory"])
+        remedy = rows["memory"]["remedy"].split("   ")[0]
+        subprocess.run(["sh", "-c", remedy], check=True)
+        status, rows, _ = check(prefix=prefix)
+        checks.equal(f"the remedy '{remedy.replace(str(cgroup), '...')}' mends it", (status, unmet(rows) - usual), (0, set()))
+
+
+def collector(checks, directory, usual):
+    """One that answers, one that does not listen, one that is not to be trusted."""
+    with capture.Server() as server:
+        status, rows, _ = check(OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp)
+        checks.equal("a collector that answers", (status, rows["collector"]["met"], server.count()), (0, True, 1))
+    status, rows, _ = check("--endpoint", f"http://127.0.0.1:{free_port()}")
+    checks.ok("a collector that does not listen: not met, exit status 1, and why",
+              status == 1 and unmet(rows) - usual <= {"collector"} and "refused" in rows["collector"]["detail"], rows["collector"])
+    pair = certs.Authority(directory, "check").issue("localhost")
+    with capture.Server(tls=capture.tls(pair)) as server:
+        status, rows, _ = check("--endpoint", server.otlp)
+        checks.ok("a collector whose certificate nobody vouches for: not met", status == 1 and
+                  re.search(r"certificate", rows["collector"]["detail"]), rows["collector"])
+    done = subprocess.run([PROBEMETER, "check", "--endpoint", f"http://127.0.0.1:{free_port()}"], capture_output=True, text=True,
+                          env=clean_environment(), check=False)
+    checks.ok("for people: one line each, and for what is not met why and what to do",
+              done.returncode == 1 and re.search(r"^FAIL  collector .*\n      why: .+\n      do:  curl ", done.stdout, re.MULTILINE)
+              and re.search(r"^pass  CAP_BPF +held$", done.stdout, re.MULTILINE), done.stdout)
+
+
+def main():
+    checks = Checks("check")
+    if os.geteuid() != 0:
+        checks.skip("everything", "needs root")
+        return checks.finish()
+    with scratch("check") as directory:
+        status, rows, _ = check()
+        checks.equal("this host is fit", status, 0)
+        checks.ok("each row has a reason", all(row["why"] and "remedy" in row for row in rows.values()), rows)
+        usual = unmet(rows)  # what this very host lacks: a bpffs, a collector, time from the network
+        checks.ok("what is not met here is not needed", usual <= {"bpffs", "collector", "clock is set", "pid namespace",
+                                                                 "cgroup namespace"}, usual)
+        for name, part in (("capabilities", lambda: capabilities(checks, usual)), ("namespaces", lambda: namespaces(checks, usual)),
+                           ("kernels", lambda: kernels(checks, usual)), ("bpffs", lambda: bpffs(checks)),
+                           ("memory", lambda: memory(checks, usual)),
+                           ("collector", lambda: collector(checks, directory, usual))):
+            with checks.run(name):
+                part()
+    return checks.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
