@@ -32,6 +32,8 @@
 #include "lease.h"
 #include "lock.h"
 #include "pins.h"
+#include "privilege.h"
+#include "sandbox.h"
 
 /* Another agent has been there for so long: by now it protects its files itself. */
 #define SUCCEEDED_S 20
@@ -102,8 +104,9 @@ static void become(int socket, char *const argv[])
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)setsid();
+	(void)privilege_pass();
 	if (dup2(socket, 0) == 0)
-		(void)execv("/proc/self/exe", argv);
+		(void)execv(sandbox_self, argv);
 	_exit(127);
 }
 
@@ -347,6 +350,8 @@ int guard_main(int argc, char **argv)
 	(void)signal(SIGINT, SIG_IGN);
 	(void)signal(SIGHUP, SIG_IGN);
 	(void)signal(SIGPIPE, SIG_IGN);
+	sandbox_again();
+	(void)privilege_drop(PRIVILEGE_GUARD);
 	(void)close_range(3, ~0u, 0);
 	(void)chdir("/");
 	watchman.leases = leases_open();

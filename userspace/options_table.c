@@ -215,7 +215,7 @@ const struct option_row option_rows[OPTION_COUNT] = {
 	[OPTION_LINKS] = {
 		.flag = "links", .argument = "KIND", .initial = "auto",
 		.type = OPTION_TYPE_CHOICE, FIELD(links), .choice = links,
-		.commands = BIT(COMMAND_RUN) | BIT(COMMAND_PROBES),
+		.commands = BIT(COMMAND_RUN) | BIT(COMMAND_CHECK) | BIT(COMMAND_PROBES),
 		.help = "how probes are attached: one link for many sites, or an event each",
 	},
 	[OPTION_MAX_OVERHEAD] = {
@@ -226,7 +226,7 @@ const struct option_row option_rows[OPTION_COUNT] = {
 	},
 	[OPTION_BPFFS] = {
 		.flag = "bpffs", .argument = "DIR", .initial = "/sys/fs/bpf",
-		.type = OPTION_TYPE_TEXT, FIELD(bpffs), .commands = BIT(COMMAND_RUN) | BIT(COMMAND_STOP),
+		.type = OPTION_TYPE_TEXT, FIELD(bpffs), .commands = BIT(COMMAND_RUN) | BIT(COMMAND_CHECK) | BIT(COMMAND_STOP),
 		.help = "a mounted bpffs, where counting goes on when no agent runs",
 	},
 	[OPTION_RUN_DIR] = {

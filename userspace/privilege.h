@@ -9,10 +9,19 @@
 #include <stddef.h>
 #include <stdio.h>
 
+/* Who keeps what. */
+enum privilege_user {
+	PRIVILEGE_AGENT,
+	PRIVILEGE_AGENT_EVENTS, /* one whose links are perf events */
+	PRIVILEGE_GUARD, /* see guard.h */
+};
+
 struct privilege {
 	int capability;
 	const char *name;
 	const char *why; /* "to ..." */
+	bool guard; /* the guard (guard.h) needs it, too */
+	bool events; /* only where links are perf events */
 	bool optional;
 	const char *without; /* of an optional one: what is not as good then */
 };
@@ -28,13 +37,21 @@ size_t privilege_missing(char *ret, size_t size);
 
 /**
  * privilege_drop - keep what the table names and is held now, for good: nothing this process does brings back the rest
+ * @user: by whom
  *
- * Effective and permitted sets are cut to the table, inheritable, ambient and (with CAP_SETPCAP) bounding sets emptied,
- * and no_new_privs is set. For the calling thread and those that it starts.
+ * Effective, permitted and (with CAP_SETPCAP) bounding sets are cut to the table, inheritable and ambient ones emptied, and
+ * no_new_privs is set. For the calling thread and those that it starts.
  *
  * Return: 0 or -errno.
  */
-int privilege_drop(void);
+int privilege_drop(enum privilege_user user);
+
+/* May probes be attached by perf events? Linux asks for more than CAP_PERFMON there. */
+bool privilege_events(void);
+
+/* In a child that is about to become the guard: let what it needs, as far as it is held, survive the exec of any user.
+ * Allocates nothing and locks nothing. Return: 0 or -errno. */
+int privilege_pass(void);
 
 /* The table as Markdown. */
 void privilege_document(FILE *out);

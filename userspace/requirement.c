@@ -34,7 +34,6 @@
 #include "trial.h"
 
 #define BTF_MAGIC 0xeb9f
-#define BPFFS "/sys/fs/bpf"
 /* Inodes that the kernel gives to the initial namespaces, for ever (include/linux/proc_ns.h). */
 #define INITIAL_USER 0xeffffffdu
 #define INITIAL_CGROUP 0xeffffffbu
@@ -133,6 +132,11 @@ static void look_probes(const struct options *options, struct finding *ret)
 		(void)strncat(ret->detail, trial.way == ATTACH_NOTED ? "; each is a trap" : "; the kernel makes a call of it",
 			      sizeof(ret->detail) - strlen(ret->detail) - 1);
 	ret->met = !err && trial.result[trial.way].counts;
+	if (!err && !ret->met && trial.links == KERNEL_LINKS_PERF_EVENT && !privilege_events()) {
+		SAY(ret->detail, "this kernel lets only CAP_SYS_ADMIN attach by perf events");
+		SAY(ret->remedy, "setpriv --inh-caps=+sys_admin --ambient-caps=+sys_admin probemeter run   "
+		    "(as root; in a unit: AmbientCapabilities=CAP_SYS_ADMIN, in a container: --cap-add=SYS_ADMIN); or boot Linux 6.6");
+	}
 }
 
 /* As events.c opens it, but on one CPU and for nobody to read. */
@@ -178,9 +182,9 @@ static void look_bpffs(const struct options *options, struct finding *ret)
 {
 	struct statfs fs;
 
-	(void)options;
-	ret->met = !statfs(BPFFS, &fs) && fs.f_type == BPF_FS_MAGIC;
-	SAY(ret->detail, ret->met ? "mounted at %s" : "%s is no bpffs", BPFFS);
+	ret->met = !statfs(options->bpffs, &fs) && fs.f_type == BPF_FS_MAGIC;
+	SAY(ret->detail, ret->met ? "mounted at %s" : "%s is no bpffs", options->bpffs);
+	SAY(ret->remedy, "mount -t bpf bpf %s", options->bpffs);
 }
 
 static void look_filter(const struct options *options, struct finding *ret)
@@ -314,7 +318,7 @@ const struct requirement requirements[] = {
 	  "sysctl kernel.perf_event_paranoid=2", .look = look_events },
 	{ "memlock", "smaller rings of process events lose some under load, and then all of /proc is read", "ulimit -l unlimited",
 	  .look = look_memlock },
-	{ "bpffs", "what is pinned there goes on counting while no agent runs", "mount -t bpf bpf " BPFFS, .look = look_bpffs },
+	{ "bpffs", "what is pinned there goes on counting while no agent runs", "mount -t bpf bpf /sys/fs/bpf", .look = look_bpffs },
 	{ "seccomp", "the agent locks itself in", "boot a kernel built with CONFIG_SECCOMP_FILTER=y", .look = look_filter },
 	{ "pid namespace", "levels and names are read from processes", "docker run --pid=host; in Kubernetes: hostPID: true",
 	  .look = look_pid_namespace },

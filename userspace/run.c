@@ -35,6 +35,7 @@
 #include "options.h"
 #include "outage.h"
 #include "phase.h"
+#include "privilege.h"
 #include "rules.h"
 #include "sandbox.h"
 #include "sender.h"
@@ -761,8 +762,6 @@ static int start(struct agent *agent)
 	err = lock(agent);
 	if (err)
 		return err;
-	if (sandbox_drop())
-		return -EPERM;
 	files_allow();
 	limits.per_process = agent->options->per_process;
 	limits.choose = rules_choose(agent->rules);
@@ -771,6 +770,14 @@ static int start(struct agent *agent)
 		    (double)kernel_bytes(&limits, kernel_cpus()) / (1 << 20), limits.cells, kernel_cpus(), limits.series,
 		    limits.services);
 	err = trial_run((enum kernel_links)agent->options->links, &agent->trial);
+	if (!err && sandbox_drop(agent->trial.links == KERNEL_LINKS_PERF_EVENT))
+		return -EPERM;
+	if (!err && !agent->trial.result[agent->trial.way].counts && agent->trial.links == KERNEL_LINKS_PERF_EVENT && !privilege_events()) {
+		log_message(LOG_ERROR, "run: capabilities: missing: CAP_SYS_ADMIN: this kernel lets nobody else attach by perf events, and %s; "
+			    "run as root, or with CAP_SYS_ADMIN", agent->options->links == KERNEL_LINKS_PERF_EVENT ?
+			    "--links perf_event asks for those" : "has nothing better before Linux 6.6");
+		return -EPERM;
+	}
 	if (!err) {
 		/* The threads that answer have the filter, too. */
 		sandbox_enter();

@@ -11,6 +11,9 @@
  * the library that made the filter: then callers fall back to what they did before), and says in the log which call it
  * was. A thread that blocks SIGSYS dies instead, with the process. What no library does in passing, and an intruder would
  * do next, ends the process at once; the kernel's log then has a line of type 1326 that names the call's number.
+ *
+ * One program may be executed: the agent's own, which becomes the guard. The filter sees no text, but it sees where the
+ * text stands: that must be in memory that is only read.
  */
 #include "sandbox.h"
 
@@ -89,7 +92,8 @@ static const struct allowed {
 	{ "getrandom uname sysinfo getrusage getrlimit setrlimit prlimit64 getuid geteuid getgid getegid getresuid getresgid "
 	  "getgroups getpriority setpriority getpgrp getsid capget",
 	  "who, where and how much", NULL, 0, 0, 0 },
-	{ "prctl seccomp arch_prctl", "names of threads, even less", NULL, 0, 0, 0 },
+	{ "prctl seccomp arch_prctl capset", "names of threads, even less", NULL, 0, 0, 0 },
+	{ "setsid close_range chdir", "the guard of attached files, which lives on", NULL, 0, 0, 0 },
 #ifdef __SANITIZE_ADDRESS__
 	{ "ptrace", "the leak check of test builds", NULL, 0, 0, 0 },
 #endif
@@ -97,7 +101,7 @@ static const struct allowed {
 
 /* Not even tried by anything that belongs here. */
 static const char deadly[] =
-	"execve execveat ptrace process_vm_writev process_madvise open_by_handle_at mount umount2 move_mount open_tree fsmount "
+	"execveat ptrace process_vm_writev process_madvise open_by_handle_at mount umount2 move_mount open_tree fsmount "
 	"fsopen pivot_root chroot unshare setns setuid setgid setreuid setregid setresuid setresgid setfsuid setfsgid setgroups "
 	"init_module finit_module delete_module kexec_load kexec_file_load reboot swapon swapoff iopl ioperm acct quotactl "
 	"settimeofday clock_settime clock_adjtime adjtimex sethostname setdomainname add_key keyctl request_key userfaultfd "
@@ -183,6 +187,17 @@ static bool is_allowed(const char *name)
 	return false;
 }
 
+const char sandbox_self[] = "/proc/self/exe";
+
+static int exec_add(scmp_filter_ctx filter)
+{
+	const int number = seccomp_syscall_resolve_name("execve");
+	int err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 1, SCMP_A0_64(SCMP_CMP_EQ, (uintptr_t)sandbox_self));
+
+	return err ? err : seccomp_rule_add(filter, SCMP_ACT_KILL_PROCESS, number, 1,
+					    SCMP_A0_64(SCMP_CMP_NE, (uintptr_t)sandbox_self));
+}
+
 static int deadly_add(scmp_filter_ctx filter)
 {
 	char list[sizeof(deadly)], *name, *rest = list;
@@ -195,9 +210,16 @@ static int deadly_add(scmp_filter_ctx filter)
 	return err;
 }
 
-static int filter_load(void)
+void sandbox_again(void)
 {
 	const struct sigaction action = { .sa_sigaction = refused, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_RESTART };
+
+	names_learn();
+	(void)sigaction(SIGSYS, &action, NULL);
+}
+
+static int filter_load(void)
+{
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
 	size_t i;
 	int err;
@@ -212,30 +234,30 @@ static int filter_load(void)
 		err = rules_add(filter, SCMP_ACT_ALLOW, allowed[i].calls, &allowed[i]);
 	if (!err)
 		err = deadly_add(filter);
+	if (!err)
+		err = exec_add(filter);
 	/* Its flags are behind a pointer, where no filter looks: the C library takes clone instead. */
 	if (!err)
 		err = rules_add(filter, SCMP_ACT_ERRNO(ENOSYS), "clone3", NULL);
-	if (!err)
-		names_learn();
-	if (!err && sigaction(SIGSYS, &action, NULL))
-		err = -errno;
-	if (!err)
+	if (!err) {
+		sandbox_again();
 		err = seccomp_load(filter);
+	}
 	seccomp_release(filter);
 	return err;
 }
 
-int sandbox_drop(void)
+int sandbox_drop(bool events)
 {
 	size_t i;
-	int err = privilege_drop();
+	int err = privilege_drop(events ? PRIVILEGE_AGENT_EVENTS : PRIVILEGE_AGENT);
 
 	if (err) {
 		log_message(LOG_ERROR, "capabilities: those that are not needed cannot be given up: %s", strerror(-err));
 		return err;
 	}
 	for (i = 0; i < privilege_count; i++)
-		if (privileges[i].optional && !privilege_held(&privileges[i]))
+		if (privileges[i].optional && (events || !privileges[i].events) && !privilege_held(&privileges[i]))
 			log_message(LOG_WARN, "capabilities: %s is missing (to %s): %s", privileges[i].name, privileges[i].why,
 				    privileges[i].without);
 	return 0;

@@ -3,10 +3,16 @@
 #ifndef PROBEMETER_SANDBOX_H
 #define PROBEMETER_SANDBOX_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
-/* Drop privileges (privilege_drop()), and say in the log what is missing or cannot be dropped. Return: 0 or -errno. */
-int sandbox_drop(void);
+/**
+ * sandbox_drop - drop privileges (privilege_drop()), and say in the log what is missing or cannot be dropped
+ * @events: links are perf events, and need more
+ *
+ * Return: 0 or -errno.
+ */
+int sandbox_drop(bool events);
 
 /**
  * sandbox_enter - refuse all system calls but those of the table, for good
@@ -16,6 +22,12 @@ int sandbox_drop(void);
  * user, another mount) ends the process with SIGSYS. A kernel that has no filters is told of in the log.
  */
 void sandbox_enter(void);
+
+/* The only program that may be executed behind the filter, "/proc/self/exe": by this very pointer. */
+extern const char sandbox_self[];
+
+/* In that program: log refused calls again. The filter itself outlives an exec. */
+void sandbox_again(void);
 
 /* The table as Markdown. */
 void sandbox_document(FILE *out);

@@ -15,7 +15,8 @@ import capture
 from agent import run_to_end
 from checks import Checks
 from driven import Driven, drops, snapshot_after, start_agent, warnings
-from process import BUILD, in_own_pid_namespace, scratch
+from host import Host
+from process import BUILD, Failed, in_own_pid_namespace, scratch, wait_until
 from test_exact import Truth, compare
 
 NEEDED = {  # and what for, in the words of the refusal
@@ -64,18 +65,31 @@ def program(directory, name):
     return path
 
 
+class Place:
+    """Where an agent that is nobody may lock; no bpffs."""
+
+    def __init__(self, directory, name):
+        run_dir = pathlib.Path(directory) / f"{name}.run"
+        run_dir.mkdir()
+        os.chown(run_dir, NOBODY, NOBODY)
+        self.flags = ["--bpffs", f"{directory}/none", "--run-dir", str(run_dir)]
+
+
 def exact(checks, directory):
-    """Counters, histograms, levels and names of two users' services, by an agent that is a third user."""
+    """Counters, histograms, levels and names of two users' services, by an agent that is a third user, and pins."""
     binary, other = program(directory, "hammer"), user_with((), SERVICE)
-    with capture.Server() as server, Driven(binary, "priv-user", "--threads", 4, prefix=other) as user, \
+    with Host(directory, "exact") as host, capture.Server() as server, Driven(binary, "priv-user", "--threads", 4, prefix=other) as user, \
             Driven(binary, "priv-root", "--threads", 4, "--seed", 7) as root, \
-            start_agent(directory, server, prefix=user_with(NEEDED)) as agent:
+            agent_of_nobody(directory, server, host) as agent:
         for one in (user, root):
             one.answer()
             agent.wait_ready("attached", lambda: f"attached: '{binary}'" in agent.output(), 60.0)
             agent.wait_attached(one.pid, binary)
         checks.equal("ordinary user: all threads have these capabilities and no other, no_new_privs, a filter", held(agent.pid),
                      {(NOBODY, 0, bits(NEEDED), bits(NEEDED), 0, 1, 2)})
+        needs = bits({"CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"})
+        checks.equal("its guard has what it needs, and lives behind the same filter",
+                     [held(pid) for pid in host.guards()], [{(NOBODY, 0, needs, needs, 0, 1, 2)}])
         truths = [Truth([one.ask("fire 500")]) for one in (user, root)]
         request = snapshot_after(server)
         for one, truth, name in zip((user, root), truths, ("another user's service", "root's service")):
@@ -85,7 +99,17 @@ def exact(checks, directory):
         checks.ok("it says that it has no CAP_LEASE, and what that means; no other warning",
                   len(said) == 1 and re.search(r"CAP_LEASE is missing .* may crash", said[0]), said)
         checks.equal("no lease, then", leases(agent.pid), set())
+        checks.ok("links and maps are pinned", len(host.pins()) > 10, host.pins())
         checks.equal("ends with status 0", agent.stop(), 0)
+        status, err = host.stop("--detach")
+        checks.equal("stop --detach as root: status 0", status, 0)
+        wait_until("no guard is left", lambda: not host.guards())
+
+
+def agent_of_nobody(directory, server, host):
+    host.run_dir.mkdir()
+    os.chown(host.run_dir, NOBODY, NOBODY)
+    return start_agent(directory, server, prefix=user_with(NEEDED), host=host)
 
 
 def without(checks, directory):
@@ -97,11 +121,39 @@ def without(checks, directory):
                   len(err) == 1 and re.findall(r"CAP_\w+", err[0]).count(missing) == 1 and f"(to {why}" in err[0] and
                   not any(f"{name} (to" in err[0] for name in NEEDED if name != missing), err)
     stand_in = {"CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"}
-    with capture.Server() as server, start_agent(directory, server, prefix=user_with(stand_in)) as agent:
+    with capture.Server() as server, start_agent(directory, server, prefix=user_with(stand_in), host=Place(directory, "stand-in")) as agent:
         snapshot_after(server)
         checks.equal("CAP_SYS_ADMIN in place of those that were split off from it", held(agent.pid),
                      {(NOBODY, 0, bits(stand_in), bits(stand_in), 0, 1, 2)})
         checks.equal("ends with status 0", agent.stop(), 0)
+
+
+def perf_events(checks, directory):
+    """Where links are perf events, CAP_SYS_ADMIN is kept; without it the agent counts, if this kernel lets it, or refuses."""
+    links = ["--links", "perf_event"]
+    with capture.Server() as server, start_agent(directory, server, *links, prefix=user_with(NEEDED),
+                                                 host=Place(directory, "refused")) as agent:
+        try:
+            status = agent.wait(15.0)
+        except Failed:
+            status = None
+        if status is None:
+            checks.ok("perf events without CAP_SYS_ADMIN: this kernel allows it", server.count() > 0, agent.tail())
+        else:
+            checks.ok("perf events without CAP_SYS_ADMIN: status 1, and it is named, with the remedy", status == 1 and
+                      re.search(r"error: .*missing: CAP_SYS_ADMIN.*--links perf_event.*with CAP_SYS_ADMIN", agent.lines()[-1]),
+                      agent.lines())
+            done, out, _ = run_to_end("check", *links, prefix=user_with(NEEDED), timeout_s=60.0)
+            checks.ok("check says so, too", done == 1 and any(re.match(r"FAIL  probes .*CAP_SYS_ADMIN", line) for line in out), out)
+    more = {*NEEDED, "CAP_SYS_ADMIN"}
+    with capture.Server() as server, Driven("hammer", "priv-events") as one, \
+            start_agent(directory, server, *links, prefix=user_with(more), host=Place(directory, "events")) as agent:
+        one.answer()
+        agent.wait_attached(one.pid, one.binary, 60.0)
+        checks.equal("perf events: it is kept", held(agent.pid), {(NOBODY, 0, bits(more), bits(more), 0, 1, 2)})
+        truth = Truth([one.ask("fire 50")])
+        compare(checks, "perf events", snapshot_after(server), one.service, truth)
+        checks.equal("perf events: ends with status 0", agent.stop(), 0)
 
 
 def root(checks, directory):
@@ -114,7 +166,7 @@ def root(checks, directory):
         checks.equal("root: all threads have what the table names, no_new_privs, a filter", held(agent.pid),
                      {(0, 0, keep, keep, 0, 1, 2)})
         bound = re.search(r"^CapBnd:\s*(\w+)", pathlib.Path(f"/proc/{agent.pid}/status").read_text(), re.MULTILINE)[1]
-        checks.equal("root: nor can a program that it would start", int(bound, 16), 0)
+        checks.equal("root: nor can a program that it would start", int(bound, 16), keep)
         checks.ok("root: a lease on a file of another user", binary.stat().st_ino in leases(agent.pid), leases(agent.pid))
         checks.equal("root: no warning", warnings(agent), [])
         checks.equal("ends with status 0", agent.stop(), 0)
@@ -129,7 +181,7 @@ def main():
     with scratch("privilege") as directory:
         directory.chmod(0o755)
         for name, part in (("an ordinary user with exactly the needed capabilities", exact),
-                           ("each capability left out", without), ("root", root)):
+                           ("each capability left out", without), ("perf events", perf_events), ("root", root)):
             with checks.run(name):
                 part(checks, directory)
     return checks.finish()
