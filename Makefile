@@ -59,9 +59,16 @@ $(B)/userspace/otlp.pb-c.c $(B)/userspace/otlp.pb-c.h &: userspace/otlp.proto
 	$(Q)mkdir -p $(@D)
 	$(Q)$(PROTOC_C) --c_out=$(B)/userspace --proto_path=userspace $<
 
+$(B)/userspace/live_page.html $(B)/userspace/live_page.h &: $(wildcard userspace/page/*)
+	$(call say,PAGE,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)userspace/page/page.sh $(B)/userspace/live_page.html $(B)/userspace/live_page.h
+
+$(B)/userspace/page.o $(B)/unit/page.o: $(B)/userspace/live_page.html
+
 AGENT_SOURCES := $(sort $(wildcard userspace/*.c))
 AGENT_OBJECTS := $(AGENT_SOURCES:%.c=$(B)/%.o) $(B)/userspace/otlp.pb-c.o
-GENERATED := $(B)/userspace/probe.skel.h $(B)/userspace/otlp.pb-c.h
+GENERATED := $(B)/userspace/probe.skel.h $(B)/userspace/otlp.pb-c.h $(B)/userspace/live_page.h
 
 $(B)/userspace/%.o: userspace/%.c Makefile | $(GENERATED)
 	$(call say,CC,$@)

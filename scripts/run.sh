@@ -46,11 +46,20 @@ echo "The sample service listens on $url and runs bash and python scripts that c
 echo "Send one of your own:  curl -d '{\"language\": \"bash\", \"script\": \"sleep 1\"}' $url/jobs"
 /usr/bin/python3 tests/services/load.py --url "$url" --seconds 3600 --rate 5 --quiet >"$data/load.log" 2>&1 &
 load=$!
-echo "The agent counts for ten seconds at a time and prints what it would export. Ctrl-C ends everything."
-echo
+# The usual port, unless somebody has it; then any.
+port=9464
+if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then port=0; fi
 # In a mount namespace of its own, with a bpffs that goes with it: this agent neither finds nor leaves anything on the host.
 mkdir "$data/bpf"
-unshare --mount sh -c 'mount -t bpf bpf "$1/bpf" && exec build/probemeter run --exporter console --bpffs "$1/bpf" --run-dir "$1/run"' \
-    run.sh "$data" &
+unshare --mount sh -c 'mount -t bpf bpf "$1/bpf" && exec build/probemeter run --exporter console,prometheus \
+    --prometheus-port "$2" --bpffs "$1/bpf" --run-dir "$1/run"' run.sh "$data" "$port" 2> >(tee "$data/agent.log" >&2) &
 agent=$!
+for _ in $(seq 50); do
+    page=$(grep -o 'http://[0-9.]*:[0-9]*' "$data/agent.log" 2>/dev/null | head -n 1) && break
+    sleep 0.1
+done
+echo
+echo "Look at $page/ with a browser: the live page. Prometheus would scrape $page/metrics."
+echo "The agent also prints what it counts, every ten seconds. Ctrl-C ends everything."
+echo
 wait "$agent"

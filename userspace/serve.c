@@ -29,6 +29,7 @@
 #include "gzip.h"
 #include "listen.h"
 #include "negotiate.h"
+#include "page.h"
 
 #define SERVE_SOCKETS 2
 #define SERVE_CONNECTIONS 64 /* of one socket */
@@ -123,15 +124,17 @@ static void page_release(void *at)
 /* --- what is answered, and to whom */
 
 enum method { METHOD_GET, METHOD_POST };
+enum { ROUTE_PAGE = -1, ROUTE_READY = -2 };
 
 static const struct route {
 	const char *path;
 	enum method method;
-	int what; /* enum serve_what; -1: answered here */
+	int what; /* enum serve_what, or below: answered here */
 } routes[] = {
+	{ "/", METHOD_GET, ROUTE_PAGE },
 	{ "/metrics", METHOD_GET, SERVE_TEXT },
 	{ "/healthz", METHOD_GET, SERVE_PING },
-	{ "/readyz", METHOD_GET, -1 },
+	{ "/readyz", METHOD_GET, ROUTE_READY },
 	{ "/api/snapshot", METHOD_GET, SERVE_SNAPSHOT },
 	{ "/api/stop", METHOD_POST, SERVE_STOP },
 };
@@ -168,6 +171,7 @@ static enum MHD_Result queue(struct MHD_Connection *connection, unsigned status,
 	(void)MHD_add_response_header(response, "Content-Type", type);
 	(void)MHD_add_response_header(response, "Cache-Control", "no-store");
 	(void)MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+	(void)MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
 	if (status == MHD_HTTP_SERVICE_UNAVAILABLE)
 		(void)MHD_add_response_header(response, "Retry-After", "1");
 	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
@@ -181,6 +185,19 @@ static enum MHD_Result say(struct MHD_Connection *connection, unsigned status, c
 {
 	return queue(connection, status, "text/plain; charset=utf-8",
 		     MHD_create_response_from_buffer(strlen(text), (void *)text, MHD_RESPMEM_PERSISTENT));
+}
+
+static enum MHD_Result show_page(struct MHD_Connection *connection)
+{
+	struct MHD_Response *response;
+	const void *bytes;
+	size_t size;
+
+	bytes = page_bytes(&size);
+	response = MHD_create_response_from_buffer(size, (void *)bytes, MHD_RESPMEM_PERSISTENT);
+	if (response)
+		(void)MHD_add_response_header(response, "Content-Security-Policy", page_policy);
+	return queue(connection, MHD_HTTP_OK, "text/html; charset=utf-8", response);
 }
 
 /* A page that the user's own browser fetched for another site by a name that suddenly means this host has that name as its
@@ -321,6 +338,8 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 		return say(connection, MHD_HTTP_OK, "starting\n");
 	if (route->what == SERVE_TEXT && negotiate_openmetrics(header(connection, "Accept")))
 		return ask(side->serve, request, SERVE_OPENMETRICS);
+	if (route->what == ROUTE_PAGE)
+		return show_page(connection);
 	if (route->what >= 0)
 		return ask(side->serve, request, (enum serve_what)route->what);
 	if (side->serve->ready)
