@@ -204,9 +204,7 @@ def places(checks, directory, _):
     with Agent(directory, "--run-dir", str(run), OTEL_METRICS_EXPORTER="console") as first:
         wait_until("it answers", lambda: _is_ready(run / "agent.sock"))
         with Agent(directory, "--run-dir", str(run), OTEL_METRICS_EXPORTER="console") as second:
-            second.wait_ready("the second one warns", lambda: any("another agent answers there" in line
-                                                                  for line in second.warnings()))
-            second.stop()
+            checks.ok("a second agent there ends", second.wait() != 0, second.output())
         checks.equal("a second agent leaves the first one's socket alone", ask(run / "agent.sock", "/healthz")[0], 200)
         first.signal(signal.SIGKILL)
         first.wait()
@@ -215,11 +213,11 @@ def places(checks, directory, _):
         wait_until("the next one takes its place", lambda: _is_ready(run / "agent.sock"))
         checks.equal("without a warning", third.warnings(directory), [])
         checks.equal("and ends well", third.stop(), 0)
-    file = pathlib.Path(directory) / "a-file"
-    file.write_text("")
-    with Agent(directory, "--run-dir", str(file / "below"), OTEL_METRICS_EXPORTER="console") as agent:
+    deep = pathlib.Path(directory) / ("deep" * 30)
+    with Agent(directory, "--run-dir", str(deep), OTEL_METRICS_EXPORTER="console") as agent:
         agent.wait_ready("it works without a socket", lambda: "kernel: probes on" in agent.output())
-        checks.equal("where there can be no directory: one warning", len(agent.warnings(directory)), 1)
+        checks.equal("a path that is too long for a socket: one warning, with the remedy",
+                     [("File name too long" in line, "--run-dir" in line) for line in agent.warnings(directory)], [(True, True)])
         agent.stop()
     with Agent(directory, ENABLE_TRACING="false", OTEL_METRICS_EXPORTER="prometheus", OTEL_EXPORTER_PROMETHEUS_PORT=0) as agent:
         port = page_address(agent)
