@@ -2,10 +2,11 @@
 /*
  * brief - fires at once, and ends at once unless told to stay.
  *
- *   brief [--title] [--fork N] [--user UID] [--stay] COUNT
+ *   brief [--title] [--fork N] [--user UID] [--drop UID] [--stay] COUNT
  *
  * COUNT events of a counter, and a level set to COUNT, in this process and in each of N children. --title first writes
- * over arguments and environment, as programs do to show a title in ps. --user becomes that user before it fires.
+ * over arguments and environment, as programs do to show a title in ps. --user becomes that user before it fires; with --drop the
+ * children do, and the parent stays who it is.
  * --stay: print "ready" and wait for the end of stdin; a number there is so many more events, and another "ready".
  */
 #define _GNU_SOURCE
@@ -47,7 +48,7 @@ static void fire(long count)
 int main(int argc, char **argv)
 {
 	int title = 0, stay = 0, forks = 0, i;
-	long count = 0, user = -1;
+	long count = 0, user = -1, drop = -1;
 	char line[16];
 
 	for (i = 1; i < argc; i++) {
@@ -59,6 +60,8 @@ int main(int argc, char **argv)
 			forks = atoi(argv[++i]);
 		else if (!strcmp(argv[i], "--user"))
 			user = atol(argv[++i]);
+		else if (!strcmp(argv[i], "--drop"))
+			drop = atol(argv[++i]);
 		else
 			count = atol(argv[i]);
 	}
@@ -68,6 +71,9 @@ int main(int argc, char **argv)
 		return 2;
 	while (forks && fork())
 		forks--;
+	/* Children have left the loop before it came to 0. */
+	if (forks && drop >= 0 && setresuid((uid_t)drop, (uid_t)drop, (uid_t)drop))
+		return 2;
 	fire(count);
 	if (stay) {
 		do {

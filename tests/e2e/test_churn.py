@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What watching a host costs, and that nothing is lost while 2,000 processes come and go; and an idle host.
 
-A job enters each event in a shared file before and after it fires, so that what one that was killed has fired is known to
-within the event that it died in. Jobs that end by themselves are exact.
+A job enters each event in a shared file before and after it fires, so that what one that was killed has fired is known
+to within the event that it died in. Jobs that end by themselves are exact.
+
+    test_churn.py [churn | idle] [--rules]    --rules: the agent has some, of each kind, that nobody here falls under
 """
 import contextlib
 import os
@@ -28,6 +30,8 @@ IDLE_PROCESSES = 500
 IDLE_SECONDS = 30
 IDLE_CPU = 0.002
 SEED = 5
+RULES = ("--exclude", "uid:64999", "--exclude", "cgroup:*/not-there-*", "--exclude", "path:/not/there/*", "--service",
+         "path:/not/there/*=nobody") if "--rules" in sys.argv else ()
 
 
 def plan(generator):
@@ -36,8 +40,8 @@ def plan(generator):
     for number in range(PROCESSES):
         ms = 1 if number % 4 == 0 else int(10 ** generator.uniform(0, 3.7))  # 1 ms to 5 s
         killed = number % 10 == 9
-        jobs.append((generator.uniform(0, SECONDS - 6), number % BINARIES, -1 if killed else generator.randrange(200), ms,
-                     max(ms, 20) if killed else None))
+        jobs.append((generator.uniform(0, SECONDS - 6), number % BINARIES,
+                     -1 if killed else generator.randrange(200), ms, max(ms, 20) if killed else None))
     return sorted(jobs)
 
 
@@ -69,8 +73,9 @@ def churn(checks, directory):
     """2,000 processes of 20 binaries in a minute: fired = exported; the agent stays cheap and small."""
     binaries = copies(directory, BINARIES, "churn")
     todo = plan(random.Random(SEED))
-    with capture.Server() as server, Agent(directory, "--attach", f"{directory}/churn-*", OTEL_METRIC_EXPORT_INTERVAL=2000,
-                                           OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp) as agent, \
+    with capture.Server() as server, \
+            Agent(directory, "--attach", f"{directory}/churn-*", *RULES, OTEL_METRIC_EXPORT_INTERVAL=2000,
+                  OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp) as agent, \
             Jobs(directory, "churn") as jobs:
         server.wait_requests(1)
         agent.wait_ready("all attached", lambda: agent.output().count(f"attached: '{directory}/churn-") == BINARIES)
@@ -88,7 +93,8 @@ def churn(checks, directory):
                   (len(accounts), len(killed)))
         events = values(request, jobs.service, "job.events.total")
         checks.equal("fired = exported: jobs that ended", events.get(("exit",)), sum(a.done for a in ended))
-        checks.equal("fired = exported: how many ended", values(request, jobs.service, "job.runs.total").get(()), len(ended))
+        checks.equal("fired = exported: how many ended", values(request, jobs.service, "job.runs.total").get(()),
+                     len(ended))
         least, most = sum(a.done for a in killed), sum(a.begun for a in killed)
         print(f"     killed ones fired {least} to {most} events, exported are {events.get(('killed',))}")
         checks.ok("fired = exported: jobs that were killed, to within the event they died in",
@@ -113,7 +119,8 @@ def idle(checks, directory):
             process = subprocess.Popen(["/bin/sleep", "600"], stdin=subprocess.DEVNULL, env={})
             stack.callback(process.wait)
             stack.callback(process.kill)
-        with Agent(directory, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp) as agent:  # with its own interval of 10 s
+        # With its own interval of 10 s.
+        with Agent(directory, *RULES, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp) as agent:
             server.wait_requests(1, 60)
             # What others of the host do wakes us, too, so the best of three counts.
             shares = []
@@ -135,7 +142,7 @@ def main():
     in_own_pid_namespace()
     with scratch("churn") as directory:
         for name, part in (("churn", churn), ("idle", idle)):
-            if len(sys.argv) > 1 and sys.argv[1] not in name:
+            if len(sys.argv) > 1 and sys.argv[1] in ("churn", "idle") and sys.argv[1] != name:
                 continue
             with checks.run(name):
                 part(checks, directory)

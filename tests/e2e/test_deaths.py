@@ -27,8 +27,8 @@ LIMIT_MIB, EATEN_MIB = 24, 512
 
 @contextlib.contextmanager
 def small_cgroup():
-    """A memory cgroup of LIMIT_MIB without swap: a function that puts a process in, and one that counts the killed. None
-    where there is no memory controller."""
+    """A memory cgroup of LIMIT_MIB without swap: a function that puts a process in, and one that counts the killed.
+    None where there is no memory controller."""
     limits = {"v1": ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.oom_control"),
               "v2": ("memory.max", "memory.swap.max", "memory.events")}
     for version, place in cgroups().items():
@@ -71,7 +71,8 @@ def prefork(checks, directory):
         def now():
             request = snapshot_after(server)
             return (level(request, master.service, "levels.open"), level(request, master.service, "levels.latest"),
-                    total(request, master.service, "levels.events.total"), total(request, master.service, "levels.sizes"))
+                    total(request, master.service, "levels.events.total"),
+                    total(request, master.service, "levels.sizes"))
 
         checks.equal("four workers: level, latest, counter, histogram", now(), (11117, 1, 4000, 4000))
         if put is None:
@@ -137,7 +138,8 @@ def kill_quietly(pid):
 
 
 def in_the_middle(checks, directory):
-    """16 threads ADD and SET while agents come and go: no export is below nothing or above all, at rest each is right."""
+    """16 threads ADD and SET while agents come and go: no export is below nothing or above all, at rest each is
+    right."""
     with capture.Server() as server, Driven("levels", "middle") as service:
         service.answer()
         service.ask("add 3")
@@ -155,7 +157,8 @@ def in_the_middle(checks, directory):
             want = {("both",): 42, ("up",): THREADS * TIMES, ("down",): -THREADS * TIMES}
             want.update({(f"thread-{n}",): TIMES - 1 + n for n in range(THREADS)})
             checks.equal("at rest: equal to the truth", values(request, service.service, "levels.labelled"), want)
-            checks.equal("at rest: what was added before there was an agent", level(request, service.service, "levels.open"), 3)
+            checks.equal("at rest: what was added before there was an agent",
+                         level(request, service.service, "levels.open"), 3)
             seen = [found.get(("up",), 0) for found in busy]
             print(f"     the first of each agent's exports: {seen} of {THREADS * TIMES}")
             checks.ok("the agents came in the middle", any(0 < up < THREADS * TIMES for up in seen), seen)
@@ -165,15 +168,16 @@ def in_the_middle(checks, directory):
             checks.ok("never below nothing, never above all, never back", ups == sorted(ups) and 0 <= ups[0] and
                       ups[-1] == THREADS * TIMES, ups)
             checks.ok("and so for what falls", downs == sorted(downs, reverse=True) and downs[0] <= 0, downs)
-            checks.equal("what nobody changes stands still in each", {found.get(("both",), 42) for found in everything}, {42})
+            checks.equal("what nobody changes stands still in each",
+                         {found.get(("both",), 42) for found in everything}, {42})
             checks.equal("ends with status 0", agent.stop(), 0)
 
 
 def start_numbered(number, prefix, service):
     """A `levels` with pid @number there, and its pid here; whoever gets another pid is ended, and tried again."""
     for _ in range(20):
-        one = Driven("levels", service, prefix=[*prefix, "sh", "-c", "echo $0 >/proc/sys/kernel/ns_last_pid; exec 3<&0; "
-                                                '"$@" <&3 & wait', number - 1])
+        one = Driven("levels", service, prefix=[*prefix, "sh", "-c", "echo $0 >/proc/sys/kernel/ns_last_pid; "
+                                                'exec 3<&0; "$@" <&3 & wait', number - 1])
         one.start()
         pid = one.answer()["ready"]
         if pid == number:
@@ -184,13 +188,14 @@ def start_numbered(number, prefix, service):
 
 
 def reuse(checks, directory):
-    """The same pid again, at once, of the same service and of another one, of a namespace in which the agent is, too."""
+    """The same pid again, at once, of the same service and of another one, in a namespace where the agent is, too."""
     first, other = "reuse", "reuse-other"
-    with capture.Server() as server, inside_agent(directory, server) as (agent, prefix), contextlib.ExitStack() as stack:
+    with capture.Server() as server, inside_agent(directory, server) as (agent, prefix), \
+            contextlib.ExitStack() as stack:
         def now():
             request = snapshot_after(server)
-            return [(level(request, own_name(name), "levels.open"), total(request, own_name(name), "levels.events.total"))
-                    for name in (first, other)]
+            return [(level(request, own_name(name), "levels.open"),
+                     total(request, own_name(name), "levels.events.total")) for name in (first, other)]
 
         def start(number, name):
             one = start_numbered(number, prefix, name)

@@ -173,8 +173,8 @@ def lost(checks, directory):
 
 
 def replugged(checks, directory):
-    """A CPU that the kernel says has come online is listened to anew, at once. None is really unplugged: cgroups of version
-    1 do not get it back."""
+    """A CPU that the kernel says has come online is listened to anew, at once. None is really unplugged: cgroups of
+    version 1 do not get it back."""
     cpu = max(os.sched_getaffinity(0))
     told = pathlib.Path(f"/sys/devices/system/cpu/cpu{cpu}/uevent")
     if not os.access(told, os.W_OK):

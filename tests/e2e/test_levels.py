@@ -32,14 +32,16 @@ def before_the_agent(checks, directory):
     """What was set before the agent came is there at its first export, from one process and from several."""
     with capture.Server() as server, Driven("levels", "levels-early") as one, Driven("levels", "levels-early") as two:
         one.answer(), two.answer()
-        for command in ("set 7", "add -2", "at here set 40", "at here add 2", "at there add -5", "latest 3", "gauge 0.1"):
+        for command in ("set 7", "add -2", "at here set 40", "at here add 2", "at there add -5", "latest 3",
+                        "gauge 0.1"):
             one.ask(command)
         for command in ("add 100", "at here add 1000", "latest -4", "gauge -2.5e-300"):
             two.ask(command)
         with start_agent(directory, server) as agent:
             server.wait_requests(1)
             first = next(r for r in server.requests if series(r, one.service))
-            checks.equal("the first export has it all", {key: p.value for key, p in series(first, one.service).items()}, {
+            found = {key: p.value for key, p in series(first, one.service).items()}
+            checks.equal("the first export has it all", found, {
                 ("levels.open", ()): 105,
                 ("levels.labelled", ("here",)): 1042,
                 ("levels.labelled", ("there",)): -5,
@@ -119,7 +121,8 @@ def forked(checks, directory):
 def latest(checks, directory):
     """Of the latest kinds the value set last by a living process counts."""
     service = own("levels-latest")
-    with capture.Server() as server, start_agent(directory, server) as agent, Driven("levels", "levels-latest") as master:
+    with capture.Server() as server, start_agent(directory, server) as agent, \
+            Driven("levels", "levels-latest") as master:
         master.answer()
 
         def now():
@@ -155,8 +158,8 @@ def latest(checks, directory):
 def from_threads(checks, directory):
     """ADD and SET from many threads lose nothing; a full table goes to the overflow with an exact total."""
     service, count, times = own("levels-threads"), 16, 20000
-    with capture.Server() as server, start_agent(directory, server) as agent, Driven("levels", "levels-threads") as master, \
-            Driven("levels", "levels-threads") as other:
+    with capture.Server() as server, start_agent(directory, server) as agent, \
+            Driven("levels", "levels-threads") as master, Driven("levels", "levels-threads") as other:
         master.answer(), other.answer()
         master.tell(f"threads {count} {times}")
         other.tell(f"threads {count} {times}")

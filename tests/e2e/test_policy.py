@@ -20,7 +20,8 @@ USER = 61000 + os.getpid() % 4000  # nobody's
 
 
 def start(directory, server, *arguments):
-    return Agent(directory, *arguments, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp, OTEL_METRIC_EXPORT_INTERVAL=INTERVAL_MS)
+    return Agent(directory, *arguments, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp,
+                 OTEL_METRIC_EXPORT_INTERVAL=INTERVAL_MS)
 
 
 def raised(pid, binary):
@@ -126,7 +127,24 @@ def by_cgroup(checks, directory, binary):
             brief.run(binary, 90, prefix=inside, OTEL_SERVICE_NAME=own_name("inside"))
             checks.equal("cgroup: exact outside", brief.wait_total(server, own_name("outside"), 9), 9)
             swept(server)
-            checks.equal("cgroup: nothing of inside", brief.Resources(snapshot_after(server)).named(own_name("inside")), [])
+            checks.equal("cgroup: nothing of inside",
+                         brief.Resources(snapshot_after(server)).named(own_name("inside")), [])
+
+
+def dropped(checks, directory, binary):
+    """Without rules a root master and its workers, who have dropped their privileges, are one service."""
+    name = own_name("dropped")
+    with Server() as server, start(directory, server) as agent, \
+            brief.staying(binary, 0, OTEL_SERVICE_NAME=own_name("first")) as first:
+        agent.wait_attached(first.pid, binary)
+        with brief.staying(binary, 10, "--fork", "3", "--drop", str(USER), settled=4, OTEL_SERVICE_NAME=name) as master:
+            workers = pathlib.Path(f"/proc/{master.pid}/task/{master.pid}/children").read_text().split()
+            checks.equal("the workers are somebody else",
+                         {pathlib.Path(f"/proc/{pid}").stat().st_uid for pid in workers}, {USER})
+            checks.equal("one service: exact", brief.wait_total(server, name, 40), 40)
+            resources = brief.Resources(snapshot_after(server))
+            checks.equal("one service: the level", resources.total(name, "brief.level"), 40)
+            checks.equal("one service: one resource", len(resources.named(name)), 1)
 
 
 def names(checks, directory, binary):
@@ -148,7 +166,8 @@ def names(checks, directory, binary):
                 brief.run(binary, 2, "--user", str(USER), OTEL_SERVICE_NAME=name)
                 brief.run(odd, 3, OTEL_SERVICE_NAME=name)
             checks.equal("who may: exact", brief.wait_total(server, name, 28), 28)
-            checks.equal("who may not: under its own", brief.wait_total(server, f"unknown_service:{binary.name}", 14), 14)
+            checks.equal("who may not: under its own",
+                         brief.wait_total(server, f"unknown_service:{binary.name}", 14), 14)
             checks.equal("or as the rules call it", brief.wait_total(server, given, 12), 12)
             resources = brief.Resources(snapshot_after(server))
             checks.equal("the levels too", [resources.total(name, "brief.level"),
@@ -156,8 +175,8 @@ def names(checks, directory, binary):
         said = [line for line in agent.lines() if f"'{name}'" in line and "may not use" in line]
         checks.equal("one line for each", len(said), 2)
         checks.ok("it names executable, user and what it is counted as",
-                  any(str(binary) in line and "uid 0" in line and f"unknown_service:{binary.name}" in line for line in said),
-                  said)
+                  any(str(binary) in line and "uid 0" in line and f"unknown_service:{binary.name}" in line
+                      for line in said), said)
 
 
 def wrong(checks, directory, _):
@@ -167,7 +186,8 @@ def wrong(checks, directory, _):
     for arguments, words in ((["--exclude", "uid:root"], "uid:N"), (["--service", "x"], "GLOB=NAME"),
                              (["--policy", policy], "line 2"), (["--policy", directory / "none"], "No such file")):
         status, _, lines = run_to_end("run", "--once", "--exporter", "console", *arguments)
-        checks.equal(f"{arguments[0]} {os.path.basename(arguments[1])}: status 2, one line", (status, len(lines)), (2, 1))
+        checks.equal(f"{arguments[0]} {os.path.basename(arguments[1])}: status 2, one line", (status, len(lines)),
+                     (2, 1))
         checks.ok("which says what was expected", words in lines[0], lines)
 
 
@@ -180,7 +200,8 @@ def main():
     with scratch("policy") as directory:
         directory.chmod(0o755)
         binary = brief.build(directory)
-        for name, part in (("path", by_path), ("uid", by_uid), ("cgroup", by_cgroup), ("names", names), ("wrong", wrong)):
+        for name, part in (("path", by_path), ("uid", by_uid), ("cgroup", by_cgroup), ("dropped", dropped),
+                           ("names", names), ("wrong", wrong)):
             if only and name not in only:
                 continue
             with checks.run(name):

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Delta and exponential histograms, with the real agent and a receiver that adds up what it takes.
 
-Whatever the collector does, what it acknowledged is what was fired: through refused connections, refusals and stalls, and
-at the end. The agent is the one built with sanitizers and with an assertion of the data model's rules before each export.
-VictoriaMetrics drops deltas, so the receiver is our own.
+Whatever the collector does, what it acknowledged is what was fired: through refused connections, refusals and stalls,
+and at the end. The agent is the one built with sanitizers and with an assertion of the data model's rules before each
+export. VictoriaMetrics drops deltas, so the receiver is our own.
 """
 import collections
 import contextlib
@@ -116,8 +116,8 @@ def wait_taken(ledger, want, timeout_s=20.0):
 
 
 def delta_through_outages(checks, directory, binary):
-    """Fires on through every way in which a collector can fail. Where it is certain that nothing arrived the sum is exact at
-    once; where an answer was lost, what the collector acknowledged is still each event once."""
+    """Fires on through every way in which a collector can fail. Where it is certain that nothing arrived the sum is
+    exact at once; where an answer was lost, what the collector acknowledged is still each event once."""
     with Ledger() as server, Fired(binary, "delta") as service, \
             Agent(directory, binary=CHECKED, **settings(server)) as agent:
         server.service = service.service
@@ -167,7 +167,8 @@ def delta_through_outages(checks, directory, binary):
         checks.equal("the last export has what the outage before it kept", server.totals(), (service.total,) * 3)
         checks.equal("no rule was broken", server.complaints[:5], [])
         checks.ok("nothing failed an assertion or a sanitizer", not any(
-            "Assertion" in line or "Sanitizer" in line or "runtime error" in line for line in agent.lines()), agent.tail())
+            words in line for line in agent.lines() for words in ("Assertion", "Sanitizer", "runtime error")),
+                  agent.tail())
 
 
 def last_export_fails(checks, directory, binary):
@@ -199,10 +200,12 @@ def index_by_definition(value, scale):
 
 
 def wide_export(checks, directory):
-    """More than one request takes, in deltas: none is larger than 4 MiB, and one that is refused is all that comes again."""
+    """More than one request takes, in deltas: none is larger than 4 MiB, and one that is refused is all that comes
+    again."""
     binary, service = build(directory, "wide", WIDE_C), own_name("wide")
-    with Ledger(service) as server, recorder(binary, service) as child, recorder(binary, own_name("wide-too")) as other, Agent(
-            directory, binary=CHECKED, **settings(server, OTEL_METRIC_EXPORT_INTERVAL=3000)) as agent:
+    with Ledger(service) as server, recorder(binary, service) as child, \
+            recorder(binary, own_name("wide-too")) as other, \
+            Agent(directory, binary=CHECKED, **settings(server, OTEL_METRIC_EXPORT_INTERVAL=3000)) as agent:
         agent.wait_attached(child.pid, binary, 60.0)
         for turn, refusal in enumerate((None, capture.status(400), capture.status(503)), 1):
             mark, server.refuse = server.count(), refusal
@@ -244,7 +247,7 @@ def record(child, values):
 
 
 def exponential(checks, directory, binary, values, preference, rounds=3):
-    """Values over many octaves, of both signs and zero: every bucket holds what frexp says, and they are at most 160."""
+    """Values over many octaves, of both signs and zero: every bucket holds what frexp says, at most 160 of them."""
     name, service = f"exponential, {preference}", own_name(f"exponential-{preference}")
     want, cumulative = rounds * len(values), preference == "cumulative"
     variables = {"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": preference,
@@ -375,7 +378,8 @@ int main(void)
 def build(directory, name, text):
     source, path = directory / f"{name}.c", directory / name
     source.write_text(text)
-    subprocess.run([os.environ.get("CC", "cc"), "-O2", f"-DWIDE={WIDE}", f"-I{ROOT}/include", source, "-o", path], check=True)
+    subprocess.run([os.environ.get("CC", "cc"), "-O2", f"-DWIDE={WIDE}", f"-I{ROOT}/include", source, "-o", path],
+                   check=True)
     return path
 
 
