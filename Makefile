@@ -24,7 +24,7 @@ say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all deps run test test-unit fuzz fuzzers test-headers test-e2e test-kernels soak readme bench clean
-all: $(B)/probemeter $(B)/document services tests $(B)/e2e/probe_way $(B)/e2e/page_speed
+all: $(B)/probemeter $(B)/share/made services tests $(B)/e2e/probe_way $(B)/e2e/page_speed
 
 WARN := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 PACKAGES := libbpf zlib libprotobuf-c libcurl libcap-ng libseccomp libsystemd json-c libmicrohttpd
@@ -83,13 +83,25 @@ $(B)/probemeter: $(AGENT_OBJECTS)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(pkg_libs) -lm -lpthread -o $@
 
-# --- README's tables
+# --- README's tables, manual pages, completion
 
 LIBRARY_OBJECTS := $(filter-out $(B)/userspace/main.o,$(AGENT_OBJECTS))
 
-$(B)/document: scripts/document.c $(LIBRARY_OBJECTS) Makefile
+$(B)/document: $(patsubst %.c,$(B)/%.o,$(wildcard scripts/document*.c)) $(LIBRARY_OBJECTS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(pkg_libs) -lm -lpthread -o $@
+
+$(B)/scripts/%.o: scripts/%.c Makefile | $(GENERATED)
 	$(call say,CC,$@)
-	$(Q)$(CC) $(CFLAGS) $(AGENT_FLAGS) -MF $@.d $(pkg_cflags) $< $(LIBRARY_OBJECTS) $(pkg_libs) -lm -lpthread -o $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(AGENT_FLAGS) $(pkg_cflags) -c $< -o $@
+
+# Manual pages and completion, as they lie below /usr/share
+$(B)/share/made: $(B)/document
+	$(call say,WRITE,$(@D))
+	$(Q)rm -rf $(@D) && for file in $$($< files); do \
+		mkdir -p "$(@D)/$$(dirname "$$file")" && $< "$$file" >"$(@D)/$$file" || exit; done
+	$(Q)touch $@
 
 readme: $(B)/document
 	$(Q)scripts/readme.sh $< <README.md >$(B)/README.md
@@ -257,4 +269,4 @@ test-kernels: all
 clean:
 	$(Q)rm -rf $(B)
 
--include $(wildcard $(B)/*.d $(B)/bpf/*.d $(B)/userspace/*.d $(B)/unit/*.d $(B)/e2e/*.d $(B)/bench/*.d $(B)/soak/*.d $(B)/fuzz/*.d $(B)/fuzz/agent/*.d)
+-include $(wildcard $(B)/*.d $(B)/bpf/*.d $(B)/scripts/*.d $(B)/userspace/*.d $(B)/unit/*.d $(B)/e2e/*.d $(B)/bench/*.d $(B)/soak/*.d $(B)/fuzz/*.d $(B)/fuzz/agent/*.d)

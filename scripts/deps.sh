@@ -66,6 +66,10 @@ test    | bpftrace              | lists and uses our probes as any USDT
 test    | qemu-system-x86       | boots other kernels
 test    | busybox-static        | what runs in them, beside our own
 test    | cpio                  | packs it
+test    | zsh                   | has its completion typed at
+test    | fish                  | likewise
+test    | man-db                | renders the manual pages
+test    | mandoc                | judges them
 test    | valgrind              | memory checks of the agent
 test    | libclang-rt-dev       | sanitizers and libFuzzer of clang, for tests/fuzz
 test    | chromium              | looks at the live page

@@ -13,8 +13,10 @@
 #include <string.h>
 
 #include "options.h"
+#include "policy.h"
 #include "privilege.h"
 #include "requirement.h"
+#include "rules.h"
 
 static void look(const struct requirement *r, const struct options *options, struct finding *ret)
 {
@@ -88,12 +90,27 @@ static size_t say_privileges(json_object *rows)
 	return failed;
 }
 
+/* The file is known to be readable here, or there would be no options; its rules are not judged yet. */
+static bool say_configuration(const struct options *options, json_object *rows)
+{
+	struct finding found = { .remedy = "correct what is named above" };
+	struct rules *rules = NULL;
+
+	found.met = !policy_read(options, &rules, found.detail, sizeof(found.detail));
+	if (found.met)
+		(void)snprintf(found.detail, sizeof(found.detail), "%s%s", options->config ? options->config : "no file",
+			       options->url ? "" : "; no endpoint");
+	rules_free(rules);
+	return say("configuration", "the agent would not start with it", true, &found, rows);
+}
+
 int check(const struct options *options)
 {
 	json_object *rows = options->json ? json_object_new_array() : NULL;
 	size_t failed = say_privileges(rows), i;
 	struct finding found;
 
+	failed += say_configuration(options, rows);
 	/* Which links there will be is not known yet. */
 	(void)privilege_drop(PRIVILEGE_AGENT_EVENTS);
 	for (i = 0; i < requirement_count; i++) {

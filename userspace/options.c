@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "arena.h"
+#include "config.h"
 #include "endpoint.h"
 #include "options_table.h"
 #include "options_value.h"
@@ -269,10 +270,11 @@ static int options_endpoint(struct options *options, char *(*get)(const char *na
 			return options_url(options, &endpoint);
 		if (err)
 			break;
-		if (!strncmp(source, "--", 2))
+		while (next < OPTION_VARIABLES && row->variable[next] && strcmp(row->variable[next], source))
+			next++;
+		if (next == OPTION_VARIABLES || !row->variable[next])
 			return fail(error, error_size, "%s: %s", source, expected);
-		while (next < OPTION_VARIABLES && row->variable[next++] != source)
-			;
+		next++;
 		options->endpoint = options->source[OPTION_ENDPOINT] = NULL;
 		err = options_warn(options, "%s: %s; ignored", source, expected);
 		if (!err)
@@ -317,6 +319,8 @@ int options_parse(int argc, char *const *argv, char *(*get)(const char *name), s
 	err = command_line_read(argc, argv, &line, error, error_size);
 	if (err)
 		goto out;
+	options.argc = argc;
+	options.argv = argv;
 	options.command = line.command;
 	options.operand = line.operand;
 	if (line.command == COMMAND_NONE && !line.flag[OPTION_HELP] && !line.flag[OPTION_VERSION]) {
@@ -330,6 +334,13 @@ int options_parse(int argc, char *const *argv, char *(*get)(const char *name), s
 	if (err)
 		goto out;
 	err = options_environment(&options, get);
+	if (err)
+		goto out;
+	if (line.command != COMMAND_NONE && !options.help && !options.version)
+		err = config_read(&options, error, error_size);
+	if (err)
+		goto out;
+	err = config_headers(&options, error, error_size);
 	if (err)
 		goto out;
 	err = options_endpoint(&options, get, error, error_size);

@@ -45,6 +45,7 @@ enum option_key {
 	OPTION_PROTOCOL,
 	OPTION_INSECURE,
 	OPTION_HEADERS,
+	OPTION_HEADERS_FILE,
 	OPTION_TIMEOUT,
 	OPTION_COMPRESSION,
 	OPTION_CERTIFICATE,
@@ -70,6 +71,7 @@ enum option_key {
 	OPTION_RUN_DIR,
 	OPTION_PAGE_HOST,
 	OPTION_PAGE_PORT,
+	OPTION_CONFIG,
 	OPTION_LOG_LEVEL,
 	OPTION_ONCE,
 	OPTION_JSON,
@@ -104,7 +106,8 @@ struct options {
 	const char *socket; /* Unix socket to connect to in place of the host of @url, or NULL */
 	unsigned protocol; /* enum protocol; only what this build has */
 	bool insecure; /* no TLS to an endpoint that has no scheme to say so; already in @url */
-	struct pairs headers;
+	struct pairs headers; /* those of the file too */
+	const char *headers_file; /* or NULL */
 	unsigned timeout_ms; /* of one request; 0: none */
 	unsigned compression; /* enum compression */
 	const char *certificate; /* PEM files, or NULL */
@@ -130,6 +133,7 @@ struct options {
 	const char *run_dir; /* where the lock and the socket are */
 	const char *page_host; /* where exporter prometheus listens */
 	unsigned page_port; /* 0: any that is free */
+	const char *config; /* the configuration file that was read, or NULL */
 	unsigned log_level; /* enum log_level */
 	bool once;
 	bool json;
@@ -137,24 +141,28 @@ struct options {
 	bool help;
 	bool version;
 
-	/* Who decided: "--interval", "OTEL_METRIC_EXPORT_INTERVAL", or NULL for the default. */
+	/* Who decided: "--interval", "OTEL_METRIC_EXPORT_INTERVAL", "FILE line 3 (interval)", or NULL for the default. */
 	const char *source[OPTION_COUNT];
 	/* What was wrong in the environment, one line each, for the caller to log. */
 	char **warning;
 	size_t warning_count;
 	const char *note; /* what was chosen for the user, one line for the caller to log; or NULL */
 
+	/* As given, to be read again. */
+	int argc;
+	char *const *argv;
+
 	struct arena *arena;
 };
 
 /**
- * options_parse - read the command line over the environment over the defaults
+ * options_parse - read the command line over the environment over the configuration file over the defaults
  * @argc, @argv: as main() has them; strings must outlive @ret
  * @get:         getenv, or a test's own environment
  * @ret:         filled on success; caller frees with options_free()
  * @error:       on -EINVAL one line without newline: what was wrong and what was expected (exit 2)
  *
- * Flags that are wrong fail; variables that are wrong become a warning and the default, as OpenTelemetry asks.
+ * Flags and lines of the file that are wrong fail; variables that are wrong become a warning and the default, as OpenTelemetry asks.
  *
  * Return: 0, -EINVAL, -ENOMEM.
  * Source: OpenTelemetry specification, "Environment Variable Specification" and "OTLP Exporter Configuration".

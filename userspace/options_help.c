@@ -16,7 +16,12 @@ static bool row_is_for(const struct option_row *row, enum command command)
 	return command == COMMAND_NONE || row->commands & (1u << command);
 }
 
-static const char *row_words(const struct option_row *row, const char *separator, char *out, size_t out_size)
+const char *option_name(const struct option_row *row)
+{
+	return row->flag ? row->flag : row->name;
+}
+
+const char *option_words(const struct option_row *row, const char *separator, char *out, size_t out_size)
 {
 	size_t used = 0;
 
@@ -39,7 +44,7 @@ static void help_row(FILE *out, const struct option_row *row)
 		fprintf(out, "%-*s%s\n", HELP_INDENT, left, row->help);
 	else
 		fprintf(out, "%s\n%-*s%s\n", left, HELP_INDENT, "", row->help);
-	row_words(row, ", ", words, sizeof(words));
+	option_words(row, ", ", words, sizeof(words));
 	if (*words)
 		fprintf(out, "%-*s%s%s\n", HELP_INDENT, "", strchr(words, ',') ? "one of " : "in this build only ", words);
 	for (size_t i = row->flag ? 0 : 1; i < OPTION_VARIABLES && row->variable[i]; i++)
@@ -74,11 +79,10 @@ void options_document(FILE *out)
 
 		for (size_t i = 0; i < OPTION_VARIABLES && row->variable[i]; i++)
 			fprintf(out, "%s`%s`", i ? ", " : "| ", row->variable[i]);
-		fprintf(out, "%s | %s%s%s | ", row->variable[0] ? "" : "|", row->flag ? "`--" : "",
-			row->flag ? row->flag : "", row->flag ? "`" : "");
+		fprintf(out, "%s | `%s%s` | ", row->variable[0] ? "" : "|", row->flag ? "--" : "", option_name(row));
 		fprintf(out, "%s%s%s | %s", row->initial ? "`" : "", row->initial ? row->initial : "",
 			row->initial ? "`" : "", row->help);
-		row_words(row, "`, `", words, sizeof(words));
+		option_words(row, "`, `", words, sizeof(words));
 		fprintf(out, "%s%s%s |\n", *words ? ": `" : "", words, *words ? "`" : "");
 	}
 }

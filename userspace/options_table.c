@@ -80,12 +80,12 @@ static const struct option_choice levels[] = {
 
 const struct option_row option_rows[OPTION_COUNT] = {
 	[OPTION_ENABLE_TRACING] = {
-		.variable = { "ENABLE_TRACING" }, .initial = "true",
+		.name = "enable-tracing", .variable = { "ENABLE_TRACING" }, .initial = "true",
 		.type = OPTION_TYPE_BOOLEAN, FIELD(enable_tracing), .commands = EXPORTS,
 		.help = "false: do nothing, at no cost",
 	},
 	[OPTION_SDK_DISABLED] = {
-		.variable = { "OTEL_SDK_DISABLED" }, .initial = "false",
+		.name = "sdk-disabled", .variable = { "OTEL_SDK_DISABLED" }, .initial = "false",
 		.type = OPTION_TYPE_BOOLEAN, FIELD(sdk_disabled), .commands = EXPORTS,
 		.help = "true: do nothing, at no cost",
 	},
@@ -96,56 +96,61 @@ const struct option_row option_rows[OPTION_COUNT] = {
 	},
 	[OPTION_ENDPOINT] = {
 		.flag = "endpoint", .argument = "URL", .variable = OTLP("ENDPOINT"),
-		.type = OPTION_TYPE_ENDPOINT, FIELD(endpoint), .commands = EXPORTS,
+		.type = OPTION_TYPE_ENDPOINT, FIELD(endpoint), .when = OPTION_LIVE, .commands = EXPORTS,
 		.help = "collector: http://localhost:4318, unix:/socket (_METRICS_: whole path)",
 	},
 	[OPTION_PROTOCOL] = {
 		.flag = "protocol", .argument = "NAME", .variable = OTLP("PROTOCOL"), .initial = "http/protobuf",
-		.type = OPTION_TYPE_CHOICE, FIELD(protocol), .choice = protocols, .commands = EXPORTS,
+		.type = OPTION_TYPE_CHOICE, FIELD(protocol), .choice = protocols, .when = OPTION_LIVE, .commands = EXPORTS,
 		.help = "how the collector is spoken to; where this is not set, grpc at port 4317",
 	},
 	[OPTION_INSECURE] = {
-		.variable = OTLP("INSECURE"), .initial = "false",
-		.type = OPTION_TYPE_BOOLEAN, FIELD(insecure), .commands = EXPORTS,
+		.name = "insecure", .variable = OTLP("INSECURE"), .initial = "false",
+		.type = OPTION_TYPE_BOOLEAN, FIELD(insecure), .when = OPTION_LIVE, .commands = EXPORTS,
 		.help = "true: no TLS to a gRPC endpoint without scheme, such as localhost:4317",
 	},
 	[OPTION_HEADERS] = {
 		.flag = "headers", .argument = "PAIRS", .variable = OTLP("HEADERS"),
-		.type = OPTION_TYPE_HEADERS, FIELD(headers), .commands = EXPORTS,
+		.type = OPTION_TYPE_HEADERS, FIELD(headers), .when = OPTION_LIVE, .commands = EXPORTS,
 		.help = "sent with each request: key=value,key2=value2, percent-encoded",
+	},
+	[OPTION_HEADERS_FILE] = {
+		.flag = "headers-file", .argument = "FILE",
+		.type = OPTION_TYPE_TEXT, FIELD(headers_file), .when = OPTION_LIVE, .commands = EXPORTS,
+		.help = "more headers, one 'Name: value' a line; a place for secrets",
 	},
 	[OPTION_TIMEOUT] = {
 		.flag = "timeout", .argument = "MS", .variable = OTLP("TIMEOUT"), .initial = "10000",
-		.type = OPTION_TYPE_NUMBER, FIELD(timeout_ms), .maximum = DAY_MS, .unit = "milliseconds", .commands = EXPORTS,
+		.type = OPTION_TYPE_NUMBER, FIELD(timeout_ms), .maximum = DAY_MS, .unit = "milliseconds", .when = OPTION_LIVE, .commands = EXPORTS,
 		.help = "for one request, in milliseconds; 0: none",
 	},
 	[OPTION_COMPRESSION] = {
 		.flag = "compression", .argument = "NAME", .variable = OTLP("COMPRESSION"), .initial = "none",
-		.type = OPTION_TYPE_CHOICE, FIELD(compression), .choice = compressions, .commands = EXPORTS,
+		.type = OPTION_TYPE_CHOICE, FIELD(compression), .choice = compressions, .when = OPTION_LIVE, .commands = EXPORTS,
 		.help = "of the request's body",
 	},
 	[OPTION_CERTIFICATE] = {
-		.variable = OTLP("CERTIFICATE"),
-		.type = OPTION_TYPE_TEXT, FIELD(certificate), .commands = EXPORTS,
+		.name = "certificate", .variable = OTLP("CERTIFICATE"),
+		.type = OPTION_TYPE_TEXT, FIELD(certificate), .when = OPTION_LIVE, .commands = EXPORTS,
 		.help = "PEM file of authorities that may sign the collector's certificate",
 	},
 	[OPTION_CLIENT_CERTIFICATE] = {
-		.variable = OTLP("CLIENT_CERTIFICATE"),
-		.type = OPTION_TYPE_TEXT, FIELD(client_certificate), .commands = EXPORTS,
+		.name = "client-certificate", .variable = OTLP("CLIENT_CERTIFICATE"),
+		.type = OPTION_TYPE_TEXT, FIELD(client_certificate), .when = OPTION_LIVE, .commands = EXPORTS,
 		.help = "PEM file with the certificate shown to the collector",
 	},
 	[OPTION_CLIENT_KEY] = {
-		.variable = OTLP("CLIENT_KEY"),
-		.type = OPTION_TYPE_TEXT, FIELD(client_key), .commands = EXPORTS,
+		.name = "client-key", .variable = OTLP("CLIENT_KEY"),
+		.type = OPTION_TYPE_TEXT, FIELD(client_key), .when = OPTION_LIVE, .commands = EXPORTS,
 		.help = "PEM file with its private key",
 	},
 	[OPTION_PREFERENCE] = {
-		.variable = { "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE" }, .initial = "cumulative",
+		.name = "temporality", .variable = { "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE" }, .initial = "cumulative",
 		.type = OPTION_TYPE_CHOICE, FIELD(preference), .choice = preferences, .commands = EXPORTS,
 		.help = "totals since the start, or what is new",
 	},
 	[OPTION_AGGREGATION] = {
-		.variable = { "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION" },
+		.name = "histogram-aggregation", .variable = { "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION" },
 		.initial = "explicit_bucket_histogram",
 		.type = OPTION_TYPE_CHOICE, FIELD(aggregation), .choice = aggregations, .commands = EXPORTS,
 		.help = "buckets of histograms that declare no bounds",
@@ -153,13 +158,13 @@ const struct option_row option_rows[OPTION_COUNT] = {
 	[OPTION_INTERVAL] = {
 		.flag = "interval", .argument = "MS", .variable = { "OTEL_METRIC_EXPORT_INTERVAL" }, .initial = "10000",
 		.type = OPTION_TYPE_NUMBER, FIELD(interval_ms), .minimum = 100, .maximum = DAY_MS, .unit = "milliseconds",
-		.commands = BIT(COMMAND_RUN) | BIT(COMMAND_TOP),
+		.when = OPTION_LIVE, .commands = BIT(COMMAND_RUN) | BIT(COMMAND_TOP),
 		.help = "from export to export, in milliseconds",
 	},
 	[OPTION_EXPORT_TIMEOUT] = {
-		.variable = { "OTEL_METRIC_EXPORT_TIMEOUT" }, .initial = "30000",
+		.name = "export-timeout", .variable = { "OTEL_METRIC_EXPORT_TIMEOUT" }, .initial = "30000",
 		.type = OPTION_TYPE_NUMBER, FIELD(export_timeout_ms), .minimum = 1, .maximum = DAY_MS, .unit = "milliseconds",
-		.commands = BIT(COMMAND_RUN),
+		.when = OPTION_LIVE, .commands = BIT(COMMAND_RUN),
 		.help = "for one export with all its tries, and for the last one, in milliseconds",
 	},
 	[OPTION_DEFAULT_SERVICE] = {
@@ -169,12 +174,12 @@ const struct option_row option_rows[OPTION_COUNT] = {
 		.help = "service.name for processes that name none and carry the documented metrics",
 	},
 	[OPTION_SERVICE_NAME] = {
-		.variable = { "OTEL_SERVICE_NAME" },
+		.name = "agent-name", .variable = { "OTEL_SERVICE_NAME" },
 		.type = OPTION_TYPE_TEXT, FIELD(service_name), .commands = NAMES,
 		.help = "service.name of the agent's own metrics",
 	},
 	[OPTION_RESOURCE] = {
-		.variable = { "OTEL_RESOURCE_ATTRIBUTES" },
+		.name = "agent-resource", .variable = { "OTEL_RESOURCE_ATTRIBUTES" },
 		.type = OPTION_TYPE_ATTRIBUTES, FIELD(resource), .commands = NAMES,
 		.help = "of the agent's own metrics: key=value,key2=value2, percent-encoded",
 	},
@@ -185,7 +190,7 @@ const struct option_row option_rows[OPTION_COUNT] = {
 	},
 	[OPTION_SERVICES] = {
 		.flag = "service", .argument = "GLOB=NAME",
-		.type = OPTION_TYPE_TEXTS, FIELD(services), .commands = BIT(COMMAND_RUN),
+		.type = OPTION_TYPE_TEXTS, FIELD(services), .when = OPTION_LIVE, .commands = EXPORTS,
 		.help = "name for what names itself not, by path, cgroup or unit; repeatable",
 	},
 	[OPTION_PER_PROCESS] = {
@@ -199,17 +204,17 @@ const struct option_row option_rows[OPTION_COUNT] = {
 	},
 	[OPTION_INCLUDES] = {
 		.flag = "include", .argument = "SELECTOR",
-		.type = OPTION_TYPE_TEXTS, FIELD(includes), .commands = BIT(COMMAND_RUN),
+		.type = OPTION_TYPE_TEXTS, FIELD(includes), .when = OPTION_LIVE, .commands = EXPORTS,
 		.help = "count only what path:, cgroup:, unit:GLOB or uid:N matches; repeatable",
 	},
 	[OPTION_EXCLUDES] = {
 		.flag = "exclude", .argument = "SELECTOR",
-		.type = OPTION_TYPE_TEXTS, FIELD(excludes), .commands = BIT(COMMAND_RUN),
+		.type = OPTION_TYPE_TEXTS, FIELD(excludes), .when = OPTION_LIVE, .commands = EXPORTS,
 		.help = "leave alone what matches, also if --include does; repeatable",
 	},
 	[OPTION_POLICY] = {
 		.flag = "policy", .argument = "FILE",
-		.type = OPTION_TYPE_TEXT, FIELD(policy), .commands = BIT(COMMAND_RUN),
+		.type = OPTION_TYPE_TEXT, FIELD(policy), .when = OPTION_LIVE, .commands = EXPORTS,
 		.help = "file of rules: include, exclude, service, name, one a line",
 	},
 	[OPTION_LINKS] = {
@@ -221,7 +226,7 @@ const struct option_row option_rows[OPTION_COUNT] = {
 	[OPTION_MAX_OVERHEAD] = {
 		.flag = "max-overhead", .argument = "PERCENT", .initial = "3",
 		.type = OPTION_TYPE_NUMBER, FIELD(max_overhead), .maximum = 1000000, .unit = "percent",
-		.commands = BIT(COMMAND_RUN),
+		.when = OPTION_LIVE, .commands = BIT(COMMAND_RUN),
 		.help = "of one CPU, that a service's probes may cost without a warning",
 	},
 	[OPTION_BPFFS] = {
@@ -247,29 +252,34 @@ const struct option_row option_rows[OPTION_COUNT] = {
 		.type = OPTION_TYPE_NUMBER, FIELD(page_port), .maximum = 65535, .unit = "a port", .commands = BIT(COMMAND_RUN),
 		.help = "its port; 0: one that is free",
 	},
+	[OPTION_CONFIG] = {
+		.flag = "config", .argument = "FILE", .variable = { "PROBEMETER_CONFIG" },
+		.type = OPTION_TYPE_TEXT, FIELD(config), .when = OPTION_FLAG_ONLY, .commands = ALL,
+		.help = "lines of NAME = VALUE; else /etc/probemeter/probemeter.conf, if any",
+	},
 	[OPTION_LOG_LEVEL] = {
 		.flag = "log-level", .argument = "LEVEL", .variable = { "OTEL_LOG_LEVEL" }, .initial = "info",
-		.type = OPTION_TYPE_CHOICE, FIELD(log_level), .choice = levels, .commands = ALL,
+		.type = OPTION_TYPE_CHOICE, FIELD(log_level), .choice = levels, .when = OPTION_LIVE, .commands = ALL,
 		.help = "how much is said on standard error",
 	},
 	[OPTION_ONCE] = {
-		.flag = "once", .type = OPTION_TYPE_SWITCH, FIELD(once), .commands = BIT(COMMAND_RUN),
+		.flag = "once", .type = OPTION_TYPE_SWITCH, FIELD(once), .when = OPTION_FLAG_ONLY, .commands = BIT(COMMAND_RUN),
 		.help = "end after one interval",
 	},
 	[OPTION_JSON] = {
-		.flag = "json", .type = OPTION_TYPE_SWITCH, FIELD(json), .commands = SHOWS,
+		.flag = "json", .type = OPTION_TYPE_SWITCH, FIELD(json), .when = OPTION_FLAG_ONLY, .commands = SHOWS,
 		.help = "print JSON",
 	},
 	[OPTION_DETACH] = {
-		.flag = "detach", .type = OPTION_TYPE_SWITCH, FIELD(detach), .commands = BIT(COMMAND_STOP),
+		.flag = "detach", .type = OPTION_TYPE_SWITCH, FIELD(detach), .when = OPTION_FLAG_ONLY, .commands = BIT(COMMAND_STOP),
 		.help = "also remove every pinned link and map; no agent need run",
 	},
 	[OPTION_HELP] = {
-		.flag = "help", .type = OPTION_TYPE_SWITCH, FIELD(help), .commands = ALL,
+		.flag = "help", .type = OPTION_TYPE_SWITCH, FIELD(help), .when = OPTION_FLAG_ONLY, .commands = ALL,
 		.help = "print this",
 	},
 	[OPTION_VERSION] = {
-		.flag = "version", .type = OPTION_TYPE_SWITCH, FIELD(version), .commands = ALL,
+		.flag = "version", .type = OPTION_TYPE_SWITCH, FIELD(version), .when = OPTION_FLAG_ONLY, .commands = ALL,
 		.help = "print the version",
 	},
 };

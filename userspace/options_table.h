@@ -22,6 +22,13 @@ enum option_type {
 	OPTION_TYPE_ATTRIBUTES, /* struct pairs */
 };
 
+/* Where an option may be said, and when a new value counts. */
+enum option_when {
+	OPTION_AT_START, /* in the configuration file too; a change needs a restart */
+	OPTION_LIVE, /* likewise, and SIGHUP applies a change */
+	OPTION_FLAG_ONLY, /* not in the configuration file */
+};
+
 /* A word and what it means; a list ends with name NULL. */
 struct option_choice {
 	const char *name;
@@ -33,10 +40,12 @@ struct option_choice {
 
 struct option_row {
 	const char *flag; /* without the dashes, or NULL */
-	const char *argument; /* what --help calls the flag's value */
+	const char *name; /* in the configuration file, where there is no flag; see option_name() */
+	const char *argument; /* what --help calls the flag's value; shells complete FILE, PATH and DIR as files */
 	const char *variable[OPTION_VARIABLES]; /* the first one that is set wins */
 	const char *initial; /* default, as a user would write it, or NULL */
 	enum option_type type;
+	enum option_when when;
 	size_t offset; /* in struct options */
 	unsigned minimum, maximum; /* OPTION_TYPE_NUMBER */
 	const char *unit; /* of a number, for messages */
@@ -46,6 +55,12 @@ struct option_row {
 };
 
 extern const struct option_row option_rows[OPTION_COUNT];
+
+/* What the configuration file calls it. */
+const char *option_name(const struct option_row *row);
+
+/* The words that the row's value may have in this build, or "" where it is free. Return: @out. */
+const char *option_words(const struct option_row *row, const char *separator, char *out, size_t out_size);
 
 struct option_command {
 	const char *name;

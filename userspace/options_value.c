@@ -77,10 +77,15 @@ static const struct option_choice *choice_find(const struct option_choice *choic
 	return NULL;
 }
 
+/* A flag has no text; the configuration file says true or false. */
 static int parse_switch(struct option_value *value)
 {
-	*(bool *)value_field(value) = true;
-	return 0;
+	bool *field = value_field(value);
+
+	*field = !value->text || !strcasecmp(value->text, "true");
+	if (*field || !strcasecmp(value->text, "false"))
+		return 0;
+	return value_expected(value, "expected true or false, not '%.64s'", value->text);
 }
 
 /* OpenTelemetry: only "true" is true, and what is neither is false with a warning. */
@@ -91,6 +96,8 @@ static int parse_boolean(struct option_value *value)
 	*field = !strcasecmp(value->text, "true");
 	if (*field || !strcasecmp(value->text, "false"))
 		return 0;
+	if (value->strict)
+		return value_expected(value, "expected true or false, not '%.64s'", value->text);
 	return options_warn(value->options, "%s: expected true or false, not '%.64s'; taken as false", value->who,
 			    value->text);
 }
@@ -240,21 +247,39 @@ static int parse_attributes(struct option_value *value)
 	return err;
 }
 
+static bool header_name_fits(const char *name)
+{
+	static const char token[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+	return *name && !name[strspn(name, token)];
+}
+
 /* Nothing in a header may end the header. */
+static bool header_value_fits(const char *value)
+{
+	for (; *value; value++)
+		if (iscntrl((unsigned char)*value) && *value != '\t')
+			return false;
+	return true;
+}
+
+bool option_header_fits(const char *name, const char *value)
+{
+	return header_name_fits(name) && header_value_fits(value);
+}
+
 static int parse_headers(struct option_value *value)
 {
-	const char *token = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 	struct pairs *field = value_field(value), before = *field;
 	int err = parse_attributes(value);
 
 	for (size_t i = 0; !err && i < field->count; i++) {
-		const char *key = field->pair[i].key;
+		const struct attribute *pair = &field->pair[i];
 
-		if (key[strspn(key, token)])
+		if (!header_name_fits(pair->key))
 			err = value_expected(value, "expected names of HTTP headers as keys");
-		for (const char *c = field->pair[i].value; !err && *c; c++)
-			if (iscntrl((unsigned char)*c) && *c != '\t')
-				err = value_expected(value, "expected no control characters in the value of '%s'", key);
+		else if (!header_value_fits(pair->value))
+			err = value_expected(value, "expected no control characters in the value of '%s'", pair->key);
 	}
 	if (err)
 		*field = before;

@@ -35,6 +35,7 @@
 #include "options.h"
 #include "outage.h"
 #include "phase.h"
+#include "policy.h"
 #include "privilege.h"
 #include "rules.h"
 #include "sandbox.h"
@@ -682,29 +683,11 @@ static void files_allow(void)
 	}
 }
 
-/* The command line's rules, then the file's. */
 static int rules_read(struct agent *agent)
 {
-	const struct options *options = agent->options;
-	const struct {
-		const struct texts *texts;
-		enum rule_verb verb;
-	} given[] = {
-		{ &options->includes, RULE_INCLUDE },
-		{ &options->excludes, RULE_EXCLUDE },
-		{ &options->services, RULE_SERVICE },
-	};
-	char why[512] = "out of memory";
-	size_t i, n;
-	int err;
+	char why[512];
+	int err = policy_read(agent->options, &agent->rules, why, sizeof(why));
 
-	agent->rules = rules_new();
-	err = agent->rules ? 0 : -ENOMEM;
-	for (i = 0; i < sizeof(given) / sizeof(given[0]); i++)
-		for (n = 0; !err && n < given[i].texts->count; n++)
-			err = rules_add_argument(agent->rules, given[i].verb, given[i].texts->text[n], why, sizeof(why));
-	if (!err && options->policy)
-		err = rules_add_file(agent->rules, options->policy, why, sizeof(why));
 	if (err)
 		log_message(LOG_ERROR, "rules: %s", why);
 	return err;
@@ -915,7 +898,6 @@ int run(const struct options *options)
 			return exit_code(&agent, err);
 		}
 	} else if (rules_read(&agent)) {
-		rules_free(agent.rules);
 		return 2;
 	}
 	agent.signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
