@@ -37,6 +37,7 @@
 #include "phase.h"
 #include "policy.h"
 #include "privilege.h"
+#include "reload.h"
 #include "rules.h"
 #include "sandbox.h"
 #include "sender.h"
@@ -50,7 +51,9 @@
 #define EXIT_LOCKED 3
 
 struct agent {
-	const struct options *options;
+	const struct options *options; /* those that count now */
+	const struct options *started; /* those of the start */
+	struct options reloaded; /* read at the last SIGHUP, if there was one */
 	struct adopted adopted; /* maps, and what is known about them */
 	struct trial trial;
 	struct collector *collector;
@@ -83,6 +86,8 @@ struct agent {
 	int lock;
 	uint64_t collected_ns; /* when, CLOCK_MONOTONIC; 0: not yet */
 	int signal_fd;
+	bool told; /* to end, by a signal that has been read */
+	bool rescheduled; /* the interval may be another one */
 };
 
 static uint64_t clock_ns(clockid_t clock)
@@ -489,7 +494,8 @@ static void signals_kill(struct agent *agent)
 	struct signalfd_siginfo first;
 	sigset_t signals;
 
-	(void)!read(agent->signal_fd, &first, sizeof(first));
+	while (!agent->told && read(agent->signal_fd, &first, sizeof(first)) == sizeof(first))
+		agent->told = first.ssi_signo != SIGHUP;
 	(void)sigemptyset(&signals);
 	(void)sigaddset(&signals, SIGTERM);
 	(void)sigaddset(&signals, SIGINT);
@@ -508,6 +514,89 @@ static void forget(struct agent *agent)
 		log_message(agent->options->per_process ? LOG_DEBUG : LOG_INFO,
 			    "service '%s'%s: no process lives any more (--forget); its series have ended", first,
 			    count > 1 ? " and others" : "");
+}
+
+/* Who was counted, and under which name, stays so: rules are for services that come. */
+static void rules_replace(struct agent *agent, struct reload *fresh)
+{
+	struct rules *before = agent->rules;
+
+	if (agent->collector &&
+	    (rules_choose(before) != rules_choose(fresh->rules) || rules_by_uid(before) != rules_by_uid(fresh->rules))) {
+		log_message(LOG_WARN, "reload: the first or last rule about who is counted, or about users; restart the agent for that");
+		return;
+	}
+	agent->rules = fresh->rules;
+	fresh->rules = before;
+	if (agent->collector)
+		collector_choose(agent->collector, agent->rules, agent->options->per_process);
+}
+
+static void delta_resume(struct agent *agent);
+static void delta_start(struct agent *agent);
+
+/* What the sender before has under way it may end; what was not acknowledged goes to the next one. */
+static int sender_replace(struct agent *agent, const struct options *options)
+{
+	bool sends = options_exporters(options) & EXPORTER_OTLP;
+	struct sender *sender = sends ? sender_new(options) : NULL;
+	bool fresh = false;
+
+	if (sends && agent->started->preference != PREFERENCE_CUMULATIVE && !agent->delta) {
+		agent->delta = delta_new();
+		fresh = agent->delta;
+	}
+	if (sends && (!sender || (agent->started->preference != PREFERENCE_CUMULATIVE && !agent->delta))) {
+		sender_free(sender);
+		return -ENOMEM;
+	}
+	if (fresh)
+		delta_resume(agent);
+	if (agent->delta_unknown)
+		delta_start(agent);
+	if (agent->sender) {
+		sender_end(agent->sender);
+		results(agent);
+		sender_free(agent->sender);
+	}
+	agent->sender = sender;
+	return 0;
+}
+
+/* SIGHUP */
+static void reload(struct agent *agent)
+{
+	struct reload fresh;
+	struct options before = agent->reloaded;
+
+	if (reload_read(agent->started, agent->options, &fresh))
+		return;
+	if (fresh.sender && agent->collector && sender_replace(agent, &fresh.options)) {
+		log_message(LOG_ERROR, "reload: out of memory; nothing is changed");
+		reload_drop(&fresh);
+		return;
+	}
+	rules_replace(agent, &fresh);
+	agent->reloaded = fresh.options;
+	agent->options = &agent->reloaded;
+	fresh.options = before;
+	reload_drop(&fresh);
+	log_set_level(agent->options->log_level);
+	agent->rescheduled = true;
+}
+
+/* Read a signal. Return: true if it says to end. */
+static bool signal_take(struct agent *agent)
+{
+	struct signalfd_siginfo signal;
+
+	if (read(agent->signal_fd, &signal, sizeof(signal)) != sizeof(signal))
+		return false;
+	if (signal.ssi_signo == SIGHUP)
+		reload(agent);
+	else
+		agent->told = true;
+	return agent->told;
 }
 
 /* How this agent is, for those who look. */
@@ -587,8 +676,8 @@ static bool wait_until(struct agent *agent, uint64_t until_ns)
 		fds[3].fd = asked == UINT64_MAX ? answers_fd(agent->answers) : -1;
 		if (poll(fds, 4, (int)((due - now) / 1000000) + 1) < 0 && errno != EINTR)
 			return true;
-		if (fds[0].revents)
-			return true;
+		if (fds[0].revents && (signal_take(agent) || agent->rescheduled))
+			return agent->told;
 		if (fds[1].revents)
 			results(agent);
 		if (fds[3].revents && answer(agent))
@@ -639,15 +728,25 @@ static void delta_start(struct agent *agent)
 	agent->delta_unknown = false;
 }
 
+static uint64_t interval_ns(const struct agent *agent)
+{
+	return agent->options->interval_ms * 1000000ull;
+}
+
+/* How long until this host's place in the interval. */
+static uint64_t phase_ns(struct agent *agent)
+{
+	agent->phase_ns = phase_of(agent->own, interval_ns(agent));
+	return phase_wait_ns(clock_ns(CLOCK_REALTIME), interval_ns(agent), agent->phase_ns);
+}
+
 static void loop(struct agent *agent)
 {
-	uint64_t interval_ns = agent->options->interval_ms * 1000000ull;
 	uint64_t next_export = clock_ns(CLOCK_MONOTONIC), now;
 	bool end = false;
 
 	/* --once counts over one whole interval. */
-	next_export += agent->options->once ? interval_ns :
-					      phase_wait_ns(clock_ns(CLOCK_REALTIME), interval_ns, agent->phase_ns);
+	next_export += agent->options->once ? interval_ns(agent) : phase_ns(agent);
 	/* What lives is attached, and what an earlier agent counted is ours, before anything is sent. */
 	watch(agent, clock_ns(CLOCK_MONOTONIC));
 	if (agent->delta_unknown)
@@ -659,9 +758,12 @@ static void loop(struct agent *agent)
 		if (now >= next_export) {
 			settle(agent);
 			(void)export_points(agent, false);
-			next_export = phase_next(next_export, clock_ns(CLOCK_MONOTONIC), clock_ns(CLOCK_REALTIME), interval_ns,
-						 agent->phase_ns);
+			next_export = phase_next(next_export, clock_ns(CLOCK_MONOTONIC), clock_ns(CLOCK_REALTIME),
+						 interval_ns(agent), agent->phase_ns);
+		} else if (agent->rescheduled && !agent->options->once) {
+			next_export = now + phase_ns(agent);
 		}
+		agent->rescheduled = false;
 		end = wait_until(agent, next_export);
 	}
 	signals_kill(agent);
@@ -790,7 +892,6 @@ static int start(struct agent *agent)
 		agent->collector = collector_new(&agent->adopted.kernel, agent->adopted.metrics, agent->adopted.services,
 						 agent->adopted.remember, agent->own, agent->trial.result[agent->trial.way].ns,
 						 agent->options->aggregation == AGGREGATION_EXPONENTIAL);
-		agent->phase_ns = phase_of(agent->own, agent->options->interval_ms * 1000000ull);
 	}
 	if (agent->collector && agent->options->forget_ms) {
 		err = collector_forgets(agent->collector, forget_ns(agent->options));
@@ -858,8 +959,8 @@ static int exit_code(const struct agent *agent, int err)
 	return agent->lock == -EBUSY ? EXIT_LOCKED : err ? 1 : 0;
 }
 
-/* With nothing to do: answer that, and why, until told to end. */
-static void rest(struct agent *agent)
+/* With nothing to do: answer that, and why, until told to end (true) or there is something to do (false). */
+static bool rest(struct agent *agent)
 {
 	struct pollfd fds[2] = { { .fd = agent->signal_fd, .events = POLLIN },
 				 { .fd = answers_fd(agent->answers), .events = POLLIN } };
@@ -874,21 +975,27 @@ static void rest(struct agent *agent)
 		due = asked < notify_due(&agent->notify) ? asked : notify_due(&agent->notify);
 		if (poll(fds, asked == UINT64_MAX ? 2 : 1,
 			 due == UINT64_MAX ? -1 : due > now ? (int)((due - now) / 1000000) + 1 : 0) < 0 && errno != EINTR)
-			return;
-	} while (!fds[0].revents && !answer(agent));
+			return true;
+		if ((fds[0].revents && signal_take(agent)) || answer(agent))
+			return true;
+		agent->noop = options_noop_reason(agent->options);
+	} while (agent->noop);
+	return false;
 }
 
 int run(const struct options *options)
 {
-	struct agent agent = { .options = options, .lock = -1, .noop = options_noop_reason(options),
+	struct agent agent = { .options = options, .started = options, .lock = -1, .noop = options_noop_reason(options),
 			       .started_unix_ns = clock_ns(CLOCK_REALTIME) };
 	sigset_t signals;
+	bool end = false;
 	int err = 0;
 
 	notify_begin(&agent.notify);
 	(void)sigemptyset(&signals);
 	(void)sigaddset(&signals, SIGTERM);
 	(void)sigaddset(&signals, SIGINT);
+	(void)sigaddset(&signals, SIGHUP);
 	(void)sigprocmask(SIG_BLOCK, &signals, NULL);
 	if (agent.noop) {
 		log_message(LOG_INFO, "%s", agent.noop);
@@ -907,16 +1014,21 @@ int run(const struct options *options)
 	}
 	if (agent.noop) {
 		err = answers_new(options, &agent.answers);
-		if (!err)
-			rest(&agent);
+		end = err || rest(&agent);
 		answers_free(agent.answers);
+		agent.answers = NULL;
 		lock_release(agent.lock);
-	} else {
+		agent.lock = -1;
+		if (end)
+			rules_free(agent.rules);
+	}
+	if (!end) {
 		err = start(&agent);
 		if (!err)
 			loop(&agent);
 		finish(&agent);
 	}
+	options_free(&agent.reloaded);
 	(void)close(agent.signal_fd);
 	return exit_code(&agent, err);
 }
