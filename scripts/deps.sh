@@ -38,7 +38,7 @@ build   | libcurl4-openssl-dev / libcurl4-gnutls-dev | ships the metrics over HT
 build   | libmicrohttpd-dev     | serves the page, /metrics and the agent'"'"'s socket; the sample service speaks HTTP by it
 build   | libcap-ng-dev         | names the capabilities that are missing, drops what is not needed
 build   | libseccomp-dev        | the system calls that the agent may make
-build   | libsystemd-dev        | tells systemd that the agent is ready and alive
+build   | libsystemd-dev        | tells systemd that the agent is ready and alive, and its journal what it says
 build   | libjson-c-dev         | --json output, answers in OTLP/JSON; the sample service reads and writes JSON too
 build   | libcmocka-dev         | unit tests
 build   | uthash-dev            | hash tables
@@ -66,6 +66,7 @@ test    | bpftrace              | lists and uses our probes as any USDT
 test    | qemu-system-x86       | boots other kernels
 test    | busybox-static        | what runs in them, beside our own
 test    | cpio                  | packs it
+test    | systemd               | its journal, asked for what the agent said
 test    | zsh                   | has its completion typed at
 test    | fish                  | likewise
 test    | man-db                | renders the manual pages

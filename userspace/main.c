@@ -45,6 +45,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	log_set_level(options.log_level);
+	log_set_format(options.log_format);
 	for (i = 0; i < options.warning_count; i++)
 		log_message(LOG_WARN, "%s", options.warning[i]);
 	if (options.note)

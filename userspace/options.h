@@ -73,6 +73,7 @@ enum option_key {
 	OPTION_PAGE_PORT,
 	OPTION_CONFIG,
 	OPTION_LOG_LEVEL,
+	OPTION_LOG_FORMAT,
 	OPTION_ONCE,
 	OPTION_JSON,
 	OPTION_DETACH,
@@ -135,6 +136,7 @@ struct options {
 	unsigned page_port; /* 0: any that is free */
 	const char *config; /* the configuration file that was read, or NULL */
 	unsigned log_level; /* enum log_level */
+	unsigned log_format; /* enum log_format */
 	bool once;
 	bool json;
 	bool detach;

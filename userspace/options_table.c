@@ -75,6 +75,12 @@ static const struct option_choice levels[] = {
 	{ .name = NULL },
 };
 
+static const struct option_choice formats[] = {
+	{ .name = "text", .value = LOG_FORMAT_TEXT },
+	{ .name = "json", .value = LOG_FORMAT_JSON },
+	{ .name = NULL },
+};
+
 #define FIELD(name) .offset = offsetof(struct options, name)
 #define OTLP(name) { "OTEL_EXPORTER_OTLP_METRICS_" name, "OTEL_EXPORTER_OTLP_" name }
 
@@ -261,6 +267,11 @@ const struct option_row option_rows[OPTION_COUNT] = {
 		.flag = "log-level", .argument = "LEVEL", .variable = { "OTEL_LOG_LEVEL" }, .initial = "info",
 		.type = OPTION_TYPE_CHOICE, FIELD(log_level), .choice = levels, .when = OPTION_LIVE, .commands = ALL,
 		.help = "how much is said on standard error",
+	},
+	[OPTION_LOG_FORMAT] = {
+		.flag = "log-format", .argument = "NAME", .initial = "text",
+		.type = OPTION_TYPE_CHOICE, FIELD(log_format), .choice = formats, .when = OPTION_LIVE, .commands = ALL,
+		.help = "text (fields, where systemd's journal listens), or JSON, an object a line",
 	},
 	[OPTION_ONCE] = {
 		.flag = "once", .type = OPTION_TYPE_SWITCH, FIELD(once), .when = OPTION_FLAG_ONLY, .commands = BIT(COMMAND_RUN),

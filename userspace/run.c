@@ -582,6 +582,7 @@ static void reload(struct agent *agent)
 	fresh.options = before;
 	reload_drop(&fresh);
 	log_set_level(agent->options->log_level);
+	log_set_format(agent->options->log_format);
 	agent->rescheduled = true;
 }
 

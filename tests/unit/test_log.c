@@ -92,6 +92,40 @@ static void log_set_level_hides_messages(void **state)
 	assert_string_equal(out, "probemeter: error: attach: '/srv/api': gone\n");
 }
 
+/* Fields that a program reads: any text is one object on one line, and what stands for '%s' is told apart. */
+static void log_message_is_one_object(void **state)
+{
+	char out[2048];
+
+	(void)state;
+	log_set_format(LOG_FORMAT_JSON);
+	capture(say_all, out, sizeof(out));
+	log_set_format(LOG_FORMAT_TEXT);
+	assert_non_null(strstr(out, "Z\",\"level\":\"error\",\"message\":\"attach: '/srv/api': gone\",\"objects\":[\"/srv/api\"]}\n"));
+	assert_non_null(strstr(out, "Z\",\"level\":\"warn\",\"message\":\"name 'evil\\u000aprobemeter: error: \\u001b[2Jfake\\ufffd'\","
+				    "\"objects\":[\"evil\\u000aprobemeter: error: \\u001b[2Jfake\\ufffd\"]}\n"));
+	assert_non_null(strstr(out, "Z\",\"level\":\"info\",\"message\":\"ends with a newline\",\"objects\":[]}\n"));
+	assert_memory_equal(out, "{\"time\":\"20", 11);
+	assert_null(strstr(out, "not shown"));
+}
+
+static void say_objects(void)
+{
+	log_message(LOG_INFO, "'%s' in '%.3s' of %s '%d' '%s'", "a'b", "cdef", "'plain'", 7, "");
+}
+
+/* Only strings in quotes are objects, also those with quotes in them, cut ones and empty ones. */
+static void log_objects_are_what_is_quoted(void **state)
+{
+	char out[2048];
+
+	(void)state;
+	log_set_format(LOG_FORMAT_JSON);
+	capture(say_objects, out, sizeof(out));
+	log_set_format(LOG_FORMAT_TEXT);
+	assert_non_null(strstr(out, "\"message\":\"'a'b' in 'cde' of 'plain' '7' ''\",\"objects\":[\"a'b\",\"cde\",\"\"]}\n"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -99,6 +133,8 @@ int main(void)
 		cmocka_unit_test(log_message_cuts_long_text),
 		cmocka_unit_test(log_message_survives_closed_stderr),
 		cmocka_unit_test(log_set_level_hides_messages),
+		cmocka_unit_test(log_message_is_one_object),
+		cmocka_unit_test(log_objects_are_what_is_quoted),
 	};
 
 	return cmocka_run_group_tests_name("log", tests, NULL, NULL);
