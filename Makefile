@@ -27,7 +27,7 @@ say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
 all: $(B)/probemeter $(B)/share/made services tests $(B)/e2e/probe_way $(B)/e2e/page_speed
 
 WARN := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
-PACKAGES := libbpf zlib libprotobuf-c libcurl libcap-ng libseccomp libsystemd json-c libmicrohttpd
+PACKAGES := libbpf zlib libprotobuf-c libcurl libcap-ng libseccomp libsystemd json-c libmicrohttpd ncursesw
 # Looked up when something is compiled, not by `make deps`, which may have to install pkg-config itself.
 pkg_cflags = $(shell pkg-config --cflags $(PACKAGES))
 pkg_libs = $(shell pkg-config --libs $(PACKAGES))

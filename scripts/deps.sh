@@ -40,6 +40,7 @@ build   | libcap-ng-dev         | names the capabilities that are missing, drops
 build   | libseccomp-dev        | the system calls that the agent may make
 build   | libsystemd-dev        | tells systemd that the agent is ready and alive, and its journal what it says
 build   | libjson-c-dev         | --json output, answers in OTLP/JSON; the sample service reads and writes JSON too
+build   | libncurses-dev        | draws the live view in a terminal
 build   | libcmocka-dev         | unit tests
 build   | uthash-dev            | hash tables
 build   | pkg-config / pkgconf  | finds the libraries above
@@ -57,7 +58,7 @@ test    | gdb                   | backtraces from inside a probe
 test    | linux-perf            | perf --call-graph dwarf from inside a probe
 test    | libcap2-bin           | setpriv'"'"'s companion: capsh, getpcaps in the non-root checks
 test    | util-linux            | setpriv and unshare
-test    | systemd               | systemd-analyze, on the unit
+test    | systemd               | systemd-analyze, on the unit; its journal, asked for what the agent said
 test    | procps                | ps and sysctl
 test    | curl                  | talks to the sample service by hand and in make run
 test    | jq                    | reads --json output
@@ -66,7 +67,7 @@ test    | bpftrace              | lists and uses our probes as any USDT
 test    | qemu-system-x86       | boots other kernels
 test    | busybox-static        | what runs in them, beside our own
 test    | cpio                  | packs it
-test    | systemd               | its journal, asked for what the agent said
+test    | tmux                  | the terminal that the live view is drawn on
 test    | zsh                   | has its completion typed at
 test    | fish                  | likewise
 test    | man-db                | renders the manual pages

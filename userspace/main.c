@@ -13,19 +13,14 @@
 #include "options.h"
 #include "probes.h"
 #include "run.h"
+#include "show.h"
 #include "stop.h"
+#include "top.h"
 #include <probemeter/version.h>
-
-static int not_yet(const struct options *options)
-{
-	(void)options;
-	log_message(LOG_ERROR, "this command is not built yet; 'probemeter run --exporter console' shows what is counted");
-	return 1;
-}
 
 static int (*const commands[])(const struct options *options) = {
 	[COMMAND_RUN] = run,	     [COMMAND_CHECK] = check,	    [COMMAND_PROBES] = probes,
-	[COMMAND_TOP] = not_yet,     [COMMAND_SNAPSHOT] = not_yet, [COMMAND_STOP] = stop,
+	[COMMAND_TOP] = top,	     [COMMAND_SNAPSHOT] = show_snapshot, [COMMAND_STOP] = stop,
 };
 
 int main(int argc, char **argv)

@@ -70,7 +70,7 @@ def journal(checks, directory, binary):
     checks.equal("its message", entry.get("MESSAGE"), "probes: '/no/such\\x1b[2Jjournal': No such file or directory")
     checks.equal("its priority", entry.get("PRIORITY"), "3")
     checks.equal("its object", entry.get("PROBEMETER_OBJECT"), "/no/such\\x1b[2Jjournal")
-    checks.equal("who said it", entry.get("_COMM"), "probemeter")
+    checks.equal("who said it", entry.get("SYSLOG_IDENTIFIER"), "probemeter")
     text = (directory / "stderr").read_text()
     checks.equal("where it is not, text", text, "probemeter: error: probes: '/no/such\\x1b[2Jother': No such file or directory\n")
 
