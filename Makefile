@@ -9,6 +9,8 @@
 #   make test-kernels  boots other kernels and lets the agent count there
 #   make soak       an hour of exports and more, at a collector that fails at random
 #   make readme     README's tables of options and metrics, from the program's own
+#   make install    DESTDIR= PREFIX=/usr/local: program, headers, manual pages, completion, unit
+#   make deb        Debian packages, in build/deb
 #   make bench      what it costs, next to what else a service could use; needs a quiet machine
 #
 # V=1 shows the commands.
@@ -102,6 +104,31 @@ $(B)/share/made: $(B)/document
 	$(Q)rm -rf $(@D) && for file in $$($< files); do \
 		mkdir -p "$(@D)/$$(dirname "$$file")" && $< "$$file" >"$(@D)/$$file" || exit; done
 	$(Q)touch $@
+
+# --- installing
+
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+VERSION = $(shell sed -n 's/^.define PROBEMETER_VERSION "\(.*\)"/\1/p' include/probemeter/version.h)
+root = $(DESTDIR)$(PREFIX)
+fill = sed 's|@VERSION@|$(VERSION)|; s|@MAJOR@|$(firstword $(subst ., ,$(VERSION)))|; s|/usr/local/bin/|$(PREFIX)/bin/|'
+
+.PHONY: install deb
+install: $(B)/probemeter $(B)/share/made
+	install -D -m 0755 $(B)/probemeter $(root)/bin/probemeter
+	cd include && find probemeter -name '*.h' -exec install -D -m 0644 {} $(abspath $(root))/include/{} \;
+	cd $(B)/share && find . -type f ! -name made -exec install -D -m 0644 {} $(abspath $(root))/share/{} \;
+	mkdir -p $(root)/share/pkgconfig $(root)/share/cmake/probemeter $(root)/lib/systemd/system $(root)/lib/sysusers.d
+	$(fill) scripts/packaging/probemeter.pc.in >$(root)/share/pkgconfig/probemeter.pc
+	$(fill) scripts/packaging/probemeterConfigVersion.cmake.in >$(root)/share/cmake/probemeter/probemeterConfigVersion.cmake
+	install -m 0644 scripts/packaging/probemeterConfig.cmake $(root)/share/cmake/probemeter/
+	$(fill) scripts/systemd/probemeter.service >$(root)/lib/systemd/system/probemeter.service
+	install -m 0644 scripts/systemd/probemeter.conf $(root)/lib/sysusers.d/probemeter.conf
+	install -D -m 0644 scripts/packaging/probemeter.conf $(DESTDIR)$(SYSCONFDIR)/probemeter/probemeter.conf
+
+deb:
+	$(Q)scripts/deps.sh build package
+	$(Q)scripts/packaging/deb.sh
 
 readme: $(B)/document
 	$(Q)scripts/readme.sh $< <README.md >$(B)/README.md

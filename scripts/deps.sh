@@ -76,6 +76,13 @@ test    | valgrind              | memory checks of the agent
 test    | libclang-rt-dev       | sanitizers and libFuzzer of clang, for tests/fuzz
 test    | chromium              | looks at the live page
 test    | fonts-dejavu-core     | letters for it
+package | debhelper             | builds the Debian packages
+package | lintian               | judges them
+package | fakeroot              | files in them belong to root, whoever builds
+test    | debhelper             | the packages are built and installed in a test
+test    | lintian               | likewise
+test    | fakeroot              | likewise
+test    | cmake                 | finds the installed headers
 bench   | systemtap-sdt-dev     | sys/sdt.h: the classic probe
 bench   | bpftrace              | counts on that probe
 bench   | prometheus-cpp-dev    | the usual client library
@@ -148,7 +155,7 @@ for arg in "$@"; do
 	case $arg in
 	--list) list=1 ;;
 	-h|--help) sed -n '4,14s/^# \{0,1\}//p' "$0"; exit 0 ;;
-	build|service|test|bench) groups+=" $arg" ;;
+	build|service|test|package|bench) groups+=" $arg" ;;
 	all) groups=" $ALL" ;;
 	*) printf 'deps: %s\n' "expected a group (${ALL// /, }, bench, all) or --list, not '$arg'" >&2; exit 2 ;;
 	esac
