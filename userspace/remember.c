@@ -240,16 +240,18 @@ void remember_gone(struct remember *remember, const bool *gone, const struct res
 	uint64_t number;
 	size_t offset = 0, i;
 
-	for (i = 0; i < count; i++) {
-		HASH_FIND_PTR(remember->known, &resource[i], known);
-		if (!known)
-			continue;
-		/* Without memory it is seen again by the next agent, as a zero that ends by itself. */
-		if (numbers)
-			numbers[known->number] = true;
-		remember->resource[known->number] = NULL;
-		HASH_DEL(remember->known, known);
-	}
+	for (i = 0; i < count; i++)
+		/* One that came back has a number for each time. None may stay: the pointer becomes another resource's. */
+		for (;;) {
+			HASH_FIND_PTR(remember->known, &resource[i], known);
+			if (!known)
+				break;
+			/* Without memory it is seen again by the next agent, as a zero that ends by itself. */
+			if (numbers)
+				numbers[known->number] = true;
+			remember->resource[known->number] = NULL;
+			HASH_DEL(remember->known, known);
+		}
 	while (journal_next(remember->journal, &offset, &record)) {
 		const struct journal_record whole = record;
 
