@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../bpf/maps.h"
 #include "remember.h"
 
 #define SIZE 65536
@@ -328,12 +329,56 @@ static void remember_refuses_metrics_without_room(void **state)
 	end(&next);
 }
 
+/* A resource that was there, ended and came back has two numbers after a restart. Forgotten, it has none: where its memory
+ * becomes another resource's, that one must not be taken for it. And what was seen of it is over, under either. */
+static void remember_forgets_a_resource_whole(void **state)
+{
+	struct attribute attribute[] = { { "service.name", "first" } }, other[] = { { "service.name", "other" } };
+	const struct resource *first, *again, *list[1];
+	struct sample zero = { .value = { "p", "q" }, .start_unix_ns = 5 };
+	bool gone[PM_MAX_SERVICES] = { [3] = true };
+	struct agent agent, next;
+
+	assert_int_equal(begin(*state, &agent), 0);
+	assert_int_equal(remember_metric(agent.remember, intern(&agent, &counter), 1), 0);
+	zero.metric = intern(&agent, &counter);
+	assert_int_equal(services_again(agent.services, attribute, 1, &first), 0);
+	zero.resource = list[0] = first;
+	assert_int_equal(remember_service(agent.remember, 3, first), 0);
+	assert_int_equal(remember_seen(agent.remember, &zero), 0);
+	remember_gone(agent.remember, gone, list, 1);
+	services_drop(agent.services, first);
+	assert_int_equal(services_again(agent.services, attribute, 1, &first), 0);
+	assert_int_equal(remember_service(agent.remember, 3, first), 0);
+	end(&agent);
+
+	assert_int_equal(begin(*state, &agent), 0);
+	assert_int_equal(restore(&agent), 0);
+	assert_int_equal(agent.seen_count, 0);
+	assert_non_null(agent.service[3]);
+	list[0] = agent.service[3];
+	remember_gone(agent.remember, gone, list, 1);
+	/* The worst that can happen: the same memory, other attributes. */
+	((struct resource *)list[0])->attribute[0] = other[0];
+	assert_int_equal(remember_service(agent.remember, 4, list[0]), 0);
+	end(&agent);
+
+	assert_int_equal(begin(*state, &next), 0);
+	assert_int_equal(restore(&next), 0);
+	assert_null(next.service[3]);
+	again = next.service[4];
+	assert_non_null(again);
+	assert_string_equal(service_name(again), "other");
+	end(&next);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(remember_tells_the_next_agent, setup, teardown),
 		cmocka_unit_test_setup_teardown(remember_settles_anew_by_other_rules, setup, teardown),
 		cmocka_unit_test_setup_teardown(remember_forgets_services, setup, teardown),
+		cmocka_unit_test_setup_teardown(remember_forgets_a_resource_whole, setup, teardown),
 		cmocka_unit_test_setup_teardown(remember_tells_versions_apart, setup, teardown),
 		cmocka_unit_test_setup_teardown(remember_refuses_contradictions, setup, teardown),
 		cmocka_unit_test_setup_teardown(remember_refuses_metrics_without_room, setup, teardown),
