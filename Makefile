@@ -91,7 +91,7 @@ LIBRARY_OBJECTS := $(filter-out $(B)/userspace/main.o,$(AGENT_OBJECTS))
 
 $(B)/document: $(patsubst %.c,$(B)/%.o,$(wildcard scripts/document*.c)) $(LIBRARY_OBJECTS)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(pkg_libs) -lm -lpthread -o $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(filter %.o,$^) $(pkg_libs) -lm -lpthread -o $@
 
 $(B)/scripts/%.o: scripts/%.c Makefile | $(GENERATED)
 	$(call say,CC,$@)

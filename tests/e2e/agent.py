@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import elf
-from process import BUILD, ROOT, Child, Failed, wait_until
+from process import BUILD, ROOT, STRANGERS, Child, Failed, wait_until
 
 PROBEMETER = BUILD / "probemeter"
 HERE = pathlib.Path(__file__).resolve().parent
@@ -37,6 +37,8 @@ class Agent(Child):
     def __init__(self, directory, *arguments, prefix=(), binary=PROBEMETER, host=None, **variables):
         name = f"agent-{time.monotonic_ns()}"
         places = host.flags if host else ["--bpffs", f"{directory}/none", "--run-dir", f"{directory}/{name}.run"]
+        if STRANGERS in os.environ:  # in a pid namespace of its own, which an agent that forgets warns of
+            places = [*places, "--forget", "0"]
         self.socket = pathlib.Path(places[places.index("--run-dir") + 1]) / "agent.sock"
         super().__init__([*prefix, binary, "run", *places, *arguments], pathlib.Path(directory) / f"{name}.log",
                          env=clean_environment(**variables), cwd="/")
