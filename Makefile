@@ -10,7 +10,7 @@
 #   make soak       an hour of exports and more, at a collector that fails at random
 #   make readme     README's tables of options and metrics, from the program's own
 #   make install    DESTDIR= PREFIX=/usr/local: program, headers, manual pages, completion, unit
-#   make deb        Debian packages, in build/deb
+#   make deb        Debian packages, in build/deb; make rpm: RPM packages, in build/rpm; make oci: a container image
 #   make bench      what it costs, next to what else a service could use; needs a quiet machine
 #
 # V=1 shows the commands.
@@ -113,7 +113,7 @@ VERSION = $(shell sed -n 's/^.define PROBEMETER_VERSION "\(.*\)"/\1/p' include/p
 root = $(DESTDIR)$(PREFIX)
 fill = sed 's|@VERSION@|$(VERSION)|; s|@MAJOR@|$(firstword $(subst ., ,$(VERSION)))|; s|/usr/local/bin/|$(PREFIX)/bin/|'
 
-.PHONY: install deb
+.PHONY: install deb rpm oci
 install: $(B)/probemeter $(B)/share/made
 	install -D -m 0755 $(B)/probemeter $(root)/bin/probemeter
 	cd include && find probemeter -name '*.h' -exec install -D -m 0644 {} $(abspath $(root))/include/{} \;
@@ -129,6 +129,16 @@ install: $(B)/probemeter $(B)/share/made
 deb:
 	$(Q)scripts/deps.sh build package
 	$(Q)scripts/packaging/deb.sh
+
+rpm: $(B)/probemeter $(B)/share/made
+	$(Q)scripts/deps.sh build package
+	$(Q)rm -rf $(B)/rpm && rpmbuild -bb --build-in-place --nodeps --define '_topdir $(abspath $(B))/rpm' \
+		--define 'program_version $(VERSION)' scripts/packaging/probemeter.spec >$(B)/rpm.log 2>&1 || { tail -n 20 $(B)/rpm.log; exit 1; }
+	$(Q)find $(B)/rpm -name '*.rpm'
+
+oci: $(B)/probemeter
+	$(Q)scripts/packaging/oci.py $(B)/probemeter $(B)/oci
+	$(Q)echo $(B)/oci
 
 readme: $(B)/document
 	$(Q)scripts/readme.sh $< <README.md >$(B)/README.md

@@ -82,6 +82,9 @@ package | fakeroot              | files in them belong to root, whoever builds
 test    | debhelper             | the packages are built and installed in a test
 test    | lintian               | likewise
 test    | fakeroot              | likewise
+package | rpm                   | builds the RPM packages
+test    | rpm                   | likewise, in a test
+test    | python3-kubernetes    | knows the fields of the DaemonSet
 test    | cmake                 | finds the installed headers
 bench   | systemtap-sdt-dev     | sys/sdt.h: the classic probe
 bench   | bpftrace              | counts on that probe
