@@ -64,6 +64,7 @@ static const struct {
 	[OPTION_TYPE_SWITCH] = { sizeof(bool), same_bool },
 	[OPTION_TYPE_BOOLEAN] = { sizeof(bool), same_bool },
 	[OPTION_TYPE_NUMBER] = { sizeof(unsigned), same_unsigned },
+	[OPTION_TYPE_DURATION] = { sizeof(unsigned), same_unsigned },
 	[OPTION_TYPE_TEXT] = { sizeof(const char *), same_string },
 	[OPTION_TYPE_TEXTS] = { sizeof(struct texts), same_texts },
 	[OPTION_TYPE_ENDPOINT] = { sizeof(const char *), same_string },
@@ -72,6 +73,8 @@ static const struct {
 	[OPTION_TYPE_HEADERS] = { sizeof(struct pairs), same_pairs },
 	[OPTION_TYPE_ATTRIBUTES] = { sizeof(struct pairs), same_pairs },
 };
+
+_Static_assert(OPTION_TYPE_ATTRIBUTES == 10, "there is another type: say above how it is compared");
 
 /* Those that a sender is made of: what is said to the collector, and when. */
 static const enum option_key of_sender[] = {
