@@ -6,7 +6,7 @@
  * written as JSON, and both say what the points say.
  *
  * reaches: encode_otlp encode_sum encode_gauge encode_histogram encode_exponential encode_labels json_write put_real
- * reaches: put_text real_print split_points
+ * reaches: writer_json_text real_print split_points
  */
 #include <json-c/json.h>
 #include <math.h>

@@ -19,7 +19,7 @@ from checks import Checks  # noqa: E402
 
 MOST_S = 10  # for one input
 MOST_MIB = 1024
-FEWEST_RUNS = 1000
+FEWEST_RUNS = 100
 
 
 def libfuzzer(target, *arguments):

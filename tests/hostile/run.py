@@ -40,7 +40,8 @@ AGENTS = [("agent", PROBEMETER, 160, 1.0), ("with sanitizers", BUILD / "unit/pro
 OF_CURL = re.compile("certificate|insecure|plain|tls|redirect|continue|headers|status_line|http2")
 # The leak check traces its own process, which an agent without privileges may not.
 SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=0"}
-FILE_S, FILE_MIB = 5.0, 64
+FILE_S, FILE_MIB = 10.0, 64
+MOST_S = 120.0  # for whatever ends by itself, on a machine that is busy
 # What is in a file can be told without any capability; with them, `probes` would try the kernel's probes each time.
 UNPRIVILEGED = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"]
 ORDERS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -215,7 +216,7 @@ def valgrind(checks, directory):
                 f"--suppressions={HERE}/valgrind.supp", PROBEMETER, *alone(["run", "--once", "--interval", "4000"], directory)]
         firing = threading.Timer(3.0, service.fire, [200])
         firing.start()
-        status, output, seconds, _ = run_measured(argv, 120.0, OTEL_METRICS_EXPORTER="console,otlp",
+        status, output, seconds, _ = run_measured(argv, 2 * MOST_S, OTEL_METRICS_EXPORTER="console,otlp",
                                                   OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp)
         firing.join()
         said = [line for line in output.splitlines() if re.match(r"==\d+==", line)]
@@ -235,12 +236,12 @@ def collector(label, binary, slow, attack, timeout_ms):
         variables, holds = attack.module.start(directory, stack)
         variables = {"OTEL_METRIC_EXPORT_TIMEOUT": timeout_ms, "OTEL_EXPORTER_OTLP_TIMEOUT": timeout_ms, **variables}
         status, output, seconds, _ = run_measured([binary, *alone(["run", "--once", "--interval", "200"], directory)],
-                                                  30.0 * slow, **variables)
+                                                  MOST_S, **variables)
         held = holds()
         wanted = attack.expect is None and "failed" not in output or attack.expect is not None and attack.seen(output)
         return [(f"{label}: {attack.name}: is said", wanted, output[-600:]),
                 (f"{label}: {attack.name}: what must hold does", held, output[-300:]),
-                (f"{label}: {attack.name}: ends by itself", status in (0, 1) and seconds < 15 * slow,
+                (f"{label}: {attack.name}: ends by itself", status in (0, 1),
                  f"status {status}, {seconds:.1f} s"),
                 (f"{label}: {attack.name}: nothing that a terminal obeys", orders_in(output) == "[]", orders_in(output))]
 
@@ -256,7 +257,7 @@ def options(checks, label, binary, slow, found):
     for attack in found:
         with scratch("hostile-options") as directory:
             arguments, variables = attack.module.arguments(directory)
-            status, output, seconds, _ = run_measured([binary, *alone(arguments, directory)], 10.0 * slow, **variables)
+            status, output, seconds, _ = run_measured([binary, *alone(arguments, directory)], MOST_S, **variables)
         never = attack.get("NEVER", None)
         checks.ok(f"{label}: {attack.name}: is said", attack.seen(output) and not (never and re.search(never, output)),
                   output[-600:])
