@@ -2,8 +2,8 @@
 /*
  * options.c - command lines, variables, rules, and what processes say of themselves.
  *
- * Input: lines. "$NAME=VALUE" is a variable of the agent's, "@..." a line of a policy file, "!..." the argument of --service,
- * "=N..." a fact of a process, anything else a word of the command line. Promised: a wrong flag is one line of an error, a
+ * Input: lines. "$NAME=VALUE" is a variable of the agent's, "%NAME = VALUE" a line of its configuration file, "@..." one of a
+ * policy file, "!..." the argument of --service, "=N..." a fact of a process, anything else a word of the command line. Promised: a wrong flag is one line of an error, a
  * wrong variable a warning; an https:// endpoint stays one, whatever else is said; no header ends the header; and whatever
  * a process says, its resource obeys the data model.
  *
@@ -11,11 +11,13 @@
  *
  * reaches: options_parse command_line_read options_environment option_value_set parse_list parse_headers endpoint_parse
  * reaches: endpoint_url endpoint_url_grpc options_judge rules_add rule_add uids_parse rules_process cgroup_matches
- * reaches: services_resource name_choose complete pairs_parse
+ * reaches: services_resource name_choose complete pairs_parse config_read config_line
  */
 #include <ctype.h>
 #include <errno.h>
 #include <strings.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "endpoint.h"
 #include "fuzz.h"
@@ -28,6 +30,9 @@
 #define STARS 4
 
 struct given {
+	int file; /* the configuration */
+	off_t file_size;
+	char path[40];
 	char *word[WORDS + 1], *variable[WORDS], *fact[8];
 	size_t words, variables;
 	struct rules *rules;
@@ -66,6 +71,16 @@ static void rule_take(const char *line, bool argument)
 	REQUIRE(!err || (err == -EINVAL && *why));
 }
 
+/* A line of the configuration, which is read from a file of its own. */
+static void file_add(const char *line)
+{
+	size_t length = strlen(line);
+
+	REQUIRE(pwrite(given.file, line, length, given.file_size) == (ssize_t)length);
+	REQUIRE(pwrite(given.file, "\n", 1, given.file_size + (off_t)length) == 1);
+	given.file_size += (off_t)length + 1;
+}
+
 static void line_take(char *line)
 {
 	/* What cannot be in a line, and can in a variable. */
@@ -74,6 +89,8 @@ static void line_take(char *line)
 			*c = '\n';
 	if (*line == '$' && given.variables < WORDS)
 		given.variable[given.variables++] = line + 1;
+	else if (*line == '%')
+		file_add(line + 1);
 	else if (*line == '@' || *line == '!')
 		rule_take(line + 1, *line == '!');
 	else if (*line == '=')
@@ -162,13 +179,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct arena *arena = arena_new();
 	struct options options;
 	char error[1024] = "";
+	static int file = -1;
 	int err;
 
+	if (file < 0)
+		file = memfd_create("configuration", MFD_CLOEXEC);
+	REQUIRE(file >= 0 && !ftruncate(file, 0));
+
 	log_set_level(LOG_ERROR);
-	given = (struct given){ .word = { (char *)"probemeter" }, .words = 1, .rules = rules_new() };
+	given = (struct given){ .word = { (char *)"probemeter" }, .words = 1, .rules = rules_new(), .file = file };
 	REQUIRE(arena && given.rules);
 	while (input.size)
 		line_take(take_text(&input, '\n', arena, NULL));
+	if (given.file_size && given.words + 2 < WORDS) {
+		(void)snprintf(given.path, sizeof(given.path), "/proc/self/fd/%d", file);
+		given.word[given.words++] = (char *)"--config";
+		given.word[given.words++] = given.path;
+	}
 	err = options_parse((int)given.words, given.word, variable, &options, error, sizeof(error));
 	REQUIRE(!err || (err == -EINVAL && *error));
 	if (!err) {
