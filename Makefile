@@ -7,7 +7,7 @@
 #   make test-unit  the tests that need neither root nor network
 #   make fuzz TARGET=elf SECONDS=60  look for inputs that break a promise; tests/fuzz has the targets
 #   make test-kernels  boots other kernels and lets the agent count there
-#   make soak       an hour of exports and more, at a collector that fails at random
+#   make soak       a flood of ten million label sets, then an hour of exports at a collector that fails at random
 #   make readme     README's tables of options and metrics, from the program's own
 #   make install    DESTDIR= PREFIX=/usr/local: program, headers, manual pages, completion, unit
 #   make deb        Debian packages, in build/deb; make rpm: RPM packages, in build/rpm; make oci: a container image
@@ -210,8 +210,10 @@ $(B)/soak/%: tests/soak/%.c $(filter-out $(B)/userspace/main.o,$(AGENT_OBJECTS))
 		$(pkg_libs) -lm -lpthread -o $@
 
 SOAK_EXPORTS ?= 200000
+SOAK_FLOOD ?= 10000000
 
-soak: $(B)/soak/soak
+soak: $(B)/soak/soak $(B)/probemeter $(B)/services/crowd
+	$(Q)FLOOD=$(SOAK_FLOOD) /usr/bin/python3 -B tests/e2e/test_limits.py
 	$(Q)/usr/bin/python3 -B tests/e2e/test_soak.py $(SOAK_EXPORTS) $(SOAK_SEED)
 
 # --- for end-to-end tests: the agent's own code, told what to do

@@ -5,8 +5,8 @@
  * A hash table in two plain array maps, because a look-up in a kernel hash map costs 26 ns and one in an array 1 ns
  * (measured on Linux 6.18 by BPF_PROG_TEST_RUN). `places` holds the keys: groups of PM_GROUP slots, two cache lines
  * each. `cells` holds the numbers, slot by slot, once per CPU. The agent maps both into its memory and reads them
- * without a system call. A key goes to one of PM_GROUP_TRIES neighbouring groups; the hash is salted, so that nobody
- * who picks label hashes picks groups.
+ * without a system call. A key goes to one of PM_GROUP_TRIES neighbouring groups, one of an overflow
+ * series to one of PM_GROUP_TRIES_OVERFLOW; the hash is salted, so that nobody who picks label hashes picks groups.
  *
  * Who else may run between these lines: the same program, on any CPU, and on this one by preemption. A free slot
  * (where = 0) is taken by compare-and-swap to where | PM_WHERE_BUSY by exactly one of them, which then writes the hash
@@ -120,6 +120,11 @@ static __always_inline bool cell_hit(__u64 hash, __u64 where, __u64 sum)
 	return false;
 }
 
+static __always_inline __u32 cell_tries(__u64 where)
+{
+	return where & PM_BUCKET_OVERFLOW ? PM_GROUP_TRIES_OVERFLOW : PM_GROUP_TRIES;
+}
+
 /* Any group it may be in. Return: slot, or -1. Not static: the verifier looks at it once. */
 __noinline int cell_find(__u64 hash, __u64 where)
 {
@@ -127,7 +132,7 @@ __noinline int cell_find(__u64 hash, __u64 where)
 	struct pm_group *group;
 	__u32 try, i, at;
 
-	for (try = 0; try < PM_GROUP_TRIES; try++) {
+	for (try = 0; try < PM_GROUP_TRIES_OVERFLOW && try < cell_tries(where); try++) {
 		group = cell_group(mix, try);
 		if (!group)
 			break;
@@ -147,7 +152,7 @@ __noinline int cell_take(__u64 hash, __u64 where)
 	struct pm_group *group;
 	__u32 try, i, at;
 
-	for (try = 0; try < PM_GROUP_TRIES; try++) {
+	for (try = 0; try < PM_GROUP_TRIES_OVERFLOW && try < cell_tries(where); try++) {
 		group = cell_group(mix, try);
 		if (!group)
 			break;

@@ -37,10 +37,12 @@
 /* Series per metric and service, the overflow series included (OpenTelemetry's default cardinality limit). */
 #define PM_SERIES_PER_METRIC 2000
 
-/* What an attached site carries: which metric, how many labels. */
+/* What an attached site carries: which metric, how many labels, and as bits which of them are left out. */
 #define PM_COOKIE(metric, labels) ((__u64)(metric) | (__u64)(labels) << 32)
+#define PM_COOKIE_WITHOUT(cookie, left_out) ((cookie) | (__u64)(left_out) << 40)
 #define PM_COOKIE_METRIC(cookie) ((__u32)(cookie))
-#define PM_COOKIE_LABELS(cookie) ((__u32)((cookie) >> 32))
+#define PM_COOKIE_LABELS(cookie) ((__u32)((cookie) >> 32) & 0xff)
+#define PM_COOKIE_LEFT_OUT(cookie) ((__u32)((cookie) >> 40) & 0xff)
 
 /*
  * Where an event goes, in one word: service (20 bits), metric (20), bucket (24).
@@ -88,6 +90,7 @@ struct pm_carried {
 /* Keys of cells, as cell.bpf.h lays them out: a free slot has where = 0. */
 #define PM_GROUP 8
 #define PM_GROUP_TRIES 4
+#define PM_GROUP_TRIES_OVERFLOW 32 /* overflow cells come last, when it is crowded */
 struct pm_slot {
 	__u64 where;
 	__u64 hash; /* 0 in an overflow series */

@@ -180,18 +180,21 @@ __noinline int label_read(__u32 service, __u32 owner, __u32 field, __u64 at)
 	return 0;
 }
 
-/* Two tasks may name one series at once: they write the same strings, and `named` only after them. */
-static __noinline int series_name(struct pt_regs *ctx, __u32 service, __u32 id, __u32 labels)
+/* Two tasks may name one series at once: they write the same strings, and `named` only after them. Labels that stay are
+ * numbered without those that are left out. */
+static __noinline int series_name(struct pt_regs *ctx, __u32 service, __u32 id, __u64 cookie)
 {
+	__u32 labels = PM_COOKIE_LABELS(cookie), left_out = PM_COOKIE_LEFT_OUT(cookie), field = 0;
+
 	if (!ctx)
 		return 0;
-	if (labels > 0 && label_read(service, id, 0, PT_REGS_PARM3(ctx)))
+	if (labels > 0 && !(left_out & 1) && label_read(service, id, field++, PT_REGS_PARM3(ctx)))
 		return 0;
-	if (labels > 1 && label_read(service, id, 1, PT_REGS_PARM4(ctx)))
+	if (labels > 1 && !(left_out & 2) && label_read(service, id, field++, PT_REGS_PARM4(ctx)))
 		return 0;
-	if (labels > 2 && label_read(service, id, 2, PT_REGS_PARM5(ctx)))
+	if (labels > 2 && !(left_out & 4) && label_read(service, id, field++, PT_REGS_PARM5(ctx)))
 		return 0;
-	if (labels > 3 && label_read(service, id, 3, PT_REGS_PARM6(ctx)))
+	if (labels > 3 && !(left_out & 8) && label_read(service, id, field++, PT_REGS_PARM6(ctx)))
 		return 0;
 	return 1;
 }
@@ -252,7 +255,7 @@ static __noinline int count_slow(struct pt_regs *ctx, __u64 hash, __u64 where, _
 	if (slot < 0) {
 		owner = series_make(&key);
 		/* Never back to 0: another task may have named it while this one failed to, and its cells count on that. */
-		if (owner && !owner->named && series_name(ctx, key.service, owner->id, PM_COOKIE_LABELS(bpf_get_attach_cookie(ctx))))
+		if (owner && !owner->named && series_name(ctx, key.service, owner->id, bpf_get_attach_cookie(ctx)))
 			owner->named = 1;
 		/* Without a name it counts on in cells of their own, which the common path does not find: so every event comes by
 		 * here and tries again. */
@@ -266,10 +269,10 @@ static __noinline int count_slow(struct pt_regs *ctx, __u64 hash, __u64 where, _
 	return 0;
 }
 
-static __always_inline int count(struct pt_regs *ctx, __u32 metric, __u64 bucket, __u64 sum)
+static __always_inline int count(struct pt_regs *ctx, __u64 hash, __u32 metric, __u64 bucket, __u64 sum)
 {
 	__u32 service = service_current(metric);
-	__u64 hash = PT_REGS_PARM2(ctx), where = PM_WHERE(service, metric) | bucket;
+	__u64 where = PM_WHERE(service, metric) | bucket;
 
 	if (!service)
 		return drop(metric, PM_DROP_NO_SERVICE);
@@ -291,7 +294,7 @@ int counter(struct pt_regs *ctx)
 		return 0;
 	if (n < 0)
 		return drop(metric, PM_DROP_NEGATIVE);
-	return count(ctx, metric, 0, n);
+	return count(ctx, PT_REGS_PARM2(ctx), metric, 0, n);
 }
 
 SEC("uprobe")
@@ -307,7 +310,7 @@ int histogram(struct pt_regs *ctx)
 	if (parts.exponent == EXPONENT_MAX)
 		return drop(metric, PM_DROP_NOT_FINITE);
 	placed = placed_by_eighth(parts);
-	return count(ctx, metric, placed.bucket, placed.sum);
+	return count(ctx, PT_REGS_PARM2(ctx), metric, placed.bucket, placed.sum);
 }
 
 /* Not static, so that the verifier looks at it once, with bounds it knows nothing about. */
@@ -335,5 +338,7 @@ int histogram_bounds(struct pt_regs *ctx)
 	if (parts.exponent == EXPONENT_MAX)
 		return drop(metric, PM_DROP_NOT_FINITE);
 	placed = placed_by_bound(parts, bounds_below(metric, bits));
-	return count(ctx, metric, placed.bucket, placed.sum);
+	return count(ctx, PT_REGS_PARM2(ctx), metric, placed.bucket, placed.sum);
 }
+
+#include "trim.bpf.h"

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "document.h"
+#include "drops.h"
 #include "privilege.h"
 #include "sandbox.h"
 #include "self.h"
@@ -30,6 +31,7 @@ static const struct {
 	{ "zsh/vendor-completions/_probemeter", completion_zsh },
 	{ "fish/vendor_completions.d/probemeter.fish", completion_fish },
 	{ "man/man5/probemeter.conf.5", manual_configuration },
+	{ "drops", drops_document },
 };
 #define DOCUMENTS (sizeof(documents) / sizeof(documents[0]))
 

@@ -112,13 +112,15 @@ uint32_t attach_places(enum attach_way way, const struct descriptor *descriptor,
 	return count + 1;
 }
 
-static const struct bpf_program *program_for(const struct kernel *kernel, const struct metric *metric)
+static const struct bpf_program *program_for(const struct kernel *kernel, const struct metric *metric, bool trimmed)
 {
 	switch (metric->kind) {
 	case PROBEMETER_KIND_COUNTER:
-		return kernel->skeleton->progs.counter;
+		return trimmed ? kernel->skeleton->progs.counter_trimmed : kernel->skeleton->progs.counter;
 	case PROBEMETER_KIND_HISTOGRAM:
-		return metric->bound_count ? kernel->skeleton->progs.histogram_bounds : kernel->skeleton->progs.histogram;
+		if (metric->bound_count)
+			return trimmed ? kernel->skeleton->progs.histogram_bounds_trimmed : kernel->skeleton->progs.histogram_bounds;
+		return trimmed ? kernel->skeleton->progs.histogram_trimmed : kernel->skeleton->progs.histogram;
 	default:
 		return NULL; /* a level: read from the process, never trapped */
 	}
@@ -139,12 +141,15 @@ static int bounds_store(const struct kernel *kernel, const struct metric *metric
 	return bpf_map_update_elem(bpf_map__fd(kernel->skeleton->maps.bounds), &metric->id, &bounds, BPF_ANY) ? -errno : 0;
 }
 
-#define PROGRAMS 3
+#define PROGRAMS 6
 
 static const struct bpf_program *program_number(const struct kernel *kernel, size_t number)
 {
-	const struct bpf_program *programs[PROGRAMS] = { kernel->skeleton->progs.counter, kernel->skeleton->progs.histogram,
-							 kernel->skeleton->progs.histogram_bounds };
+	const struct bpf_program *programs[PROGRAMS] = {
+		kernel->skeleton->progs.counter,	  kernel->skeleton->progs.histogram,
+		kernel->skeleton->progs.histogram_bounds, kernel->skeleton->progs.counter_trimmed,
+		kernel->skeleton->progs.histogram_trimmed,	  kernel->skeleton->progs.histogram_bounds_trimmed,
+	};
 
 	return programs[number];
 }
@@ -159,11 +164,15 @@ static uint32_t sites_of(const struct kernel *kernel, enum attach_way way, const
 	uint32_t early = 0, late = 0, n;
 
 	for (i = 0; i < count; i++) {
+		const struct descriptor *descriptor = &object->descriptors.descriptor[i];
 		const struct metric *metric = object->metric[i];
 
-		if (!metric || program_for(kernel, metric) != program)
+		if (!metric || program_for(kernel, metric, descriptor->left_out) != program)
 			continue;
-		n = attach_places(way, &object->descriptors.descriptor[i], PM_COOKIE(metric->id, metric->label_count), places);
+		/* The cookie tells of the labels that the site hands over, those that are left out among them. */
+		n = attach_places(way, descriptor,
+				  PM_COOKIE_WITHOUT(PM_COOKIE(metric->id, descriptor->metric.label_count), descriptor->left_out),
+				  places);
 		if (n == 2)
 			ret[early++] = places[0];
 		ret[count + late++] = places[n - 1];

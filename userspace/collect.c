@@ -17,6 +17,8 @@
 #include "cost.h"
 #include "delta.h"
 #include "forget.h"
+#include "drops.h"
+#include "headroom.h"
 #include "ledger.h"
 #include "level.h"
 #include "levels.h"
@@ -38,6 +40,8 @@ struct collector {
 	bool restored; /* and no collection yet */
 	struct costs *costs;
 	struct levels *levels;
+	struct headroom *headroom;
+	struct drops_told *drops_told;
 	struct arena *scratch; /* of what is read of one process */
 	bool levels_full; /* and said so */
 	double hit_ns;
@@ -75,12 +79,14 @@ struct collector *collector_new(const struct kernel *kernel, struct metrics *met
 	collector->seen = seen_new();
 	collector->costs = costs_new();
 	collector->levels = levels_new();
+	collector->headroom = headroom_new();
+	collector->drops_told = drops_told_new();
 	collector->scratch = arena_new();
 	collector->hit_ns = hit_ns;
 	collector->exponential = exponential;
 	collector->agent = agent;
 	if (!collector->owners || !collector->names || !collector->seen || !collector->costs || !collector->levels ||
-	    !collector->scratch) {
+	    !collector->scratch || !collector->headroom || !collector->drops_told) {
 		collector_free(collector);
 		return NULL;
 	}
@@ -106,6 +112,8 @@ void collector_free(struct collector *collector)
 	seen_free(collector->seen);
 	costs_free(collector->costs);
 	levels_free(collector->levels);
+	headroom_free(collector->headroom);
+	drops_told_free(collector->drops_told);
 	arena_free(collector->scratch);
 	lives_free(collector->lives);
 	forget_free(collector->forget);
@@ -372,7 +380,7 @@ static void lost_levels(const struct process *process, const struct loaded *load
 		if (object->descriptors.descriptor[i].levels_address && object->metric[i] &&
 		    !overflows(object->metric[i], level, count))
 			name = object->metric[i]->name;
-	log_message(LOG_WARN, "'%s', process %d: %u updates of levels such as '%s' found no room in its table, and are lost; "
+	log_message(LOG_WARN, "'%s', process %d: %u updates of levels such as '%s' " DROPS_LOG_LEVELS "; "
 		    "fewer label values, or fewer level metrics in this file", object->path, process->pid, lost, name);
 }
 
@@ -878,4 +886,18 @@ long collector_forget(struct collector *collector, const struct discovery *disco
 		return err;
 	services_since(collector->services, now_unix_ns, false);
 	return farewell_drop(collector, delta, first, first_size);
+}
+
+bool collector_warning(struct collector *collector, char *ret, size_t size)
+{
+	const struct headroom_source source = {
+		.kernel = collector->kernel,
+		.snapshot = &collector->snapshot,
+		.metrics = collector->metrics,
+		.owners = collector->owners,
+		.names = collector->names,
+	};
+
+	return drops_next(collector->drops_told, collector->metrics, collector->snapshot.drop, ret, size) ||
+	       headroom_next(collector->headroom, &source, ret, size);
 }

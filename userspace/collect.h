@@ -86,4 +86,7 @@ long collector_forget(struct collector *collector, const struct discovery *disco
 const struct resource *collector_over(struct collector *collector, uint64_t elapsed_ns, unsigned max_percent,
 				      double *ret_percent);
 
+/* What the user should be told of the last collection, line by line: drops_next() of drops.h, headroom_next() of headroom.h. */
+bool collector_warning(struct collector *collector, char *ret, size_t size);
+
 #endif

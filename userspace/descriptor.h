@@ -21,6 +21,7 @@ struct descriptor {
 	uint64_t semaphore; /* offset */
 	uint64_t semaphore_address;
 	uint64_t levels_address; /* the level table, for levels only */
+	uint32_t left_out; /* bit n: label n is not counted by; set by trims_apply() of trim.h */
 };
 
 struct segment {

@@ -191,7 +191,7 @@ uint32_t kernel_cpus(void)
 #define CELLS_BYTES (64u << 20)
 /* Pieces of names. A service needs about ten; where thousands have come, the last ones' paths may be missing, which only
  * matters for processes that nobody looked at while they lived. */
-#define STRINGS(limits) (4ull * (limits)->series + 7ull * (limits)->services)
+#define STRINGS(limits) ((limits)->pieces + 7ull * (limits)->services)
 
 struct kernel_limits kernel_limits_default(void)
 {
@@ -205,6 +205,21 @@ struct kernel_limits kernel_limits_default(void)
 	while (limits.cells > 4096 && (uint64_t)limits.cells * kernel_cpus() * sizeof(struct pm_cell) > CELLS_BYTES)
 		limits.cells /= 2;
 	return limits;
+}
+
+struct kernel_limits kernel_limits_settle(const struct kernel_limits *limits)
+{
+	struct kernel_limits settled = *limits;
+
+	if (!settled.pieces)
+		settled.pieces = 4 * settled.series;
+	if (!settled.service_cells)
+		settled.service_cells = settled.cells / 4;
+	if (!settled.service_series)
+		settled.service_series = settled.series / 2;
+	if (!settled.service_pieces)
+		settled.service_pieces = settled.pieces / 2;
+	return settled;
 }
 
 /* A full hash map: for each element what the kernel keeps with it (56 bytes by the memlock of Linux 6.18), key and value;
@@ -223,8 +238,9 @@ uint64_t kernel_bytes_carried(const struct kernel_limits *limits)
 	return (limits->cells + PM_MAX_METRICS * PM_DROP_REASONS) * sizeof(struct pm_carried);
 }
 
-uint64_t kernel_bytes(const struct kernel_limits *limits, uint32_t cpus)
+uint64_t kernel_bytes(const struct kernel_limits *asked, uint32_t cpus)
 {
+	const struct kernel_limits settled = kernel_limits_settle(asked), *limits = &settled;
 	uint64_t bytes = limits->cells * (sizeof(struct pm_slot) + (uint64_t)cpus * sizeof(struct pm_cell));
 
 	bytes += hash_bytes(limits->series, sizeof(struct pm_series_key), sizeof(struct pm_series));
@@ -279,20 +295,23 @@ static size_t carries_size(const struct kernel *kernel)
 	return (size_t)kernel->slots * sizeof(uint64_t);
 }
 
-void kernel_schema(const struct kernel_limits *limits, enum kernel_links links, char ret[KERNEL_SCHEMA])
+void kernel_schema(const struct kernel_limits *asked, enum kernel_links links, char ret[KERNEL_SCHEMA])
 {
+	const struct kernel_limits settled = kernel_limits_settle(asked), *limits = &settled;
 	/* All that maps.h fixes and all that may differ from host to host, or from flag to flag. */
 	const uint64_t layout[] = {
 		limits->cells, limits->series, limits->services, limits->series_per_metric, kernel_cpus(), links,
 		/* What the programs take for one service. */
+		limits->pieces, limits->service_cells, limits->service_series, limits->service_pieces, limits->trims,
 		limits->per_process, limits->choose, limits->by_uid, host_pid_namespace(),
 		sizeof(struct pm_cell), sizeof(struct pm_slot), sizeof(struct pm_group), sizeof(struct pm_series_key),
 		sizeof(struct pm_series), sizeof(struct pm_usage_key), sizeof(struct pm_taken), sizeof(struct pm_string_key), PM_PIECE,
 		PM_LABEL_PIECES, PM_OWNER_SERVICE, PM_SERVICE_PIECES, sizeof(struct pm_service_key),
 		sizeof(struct pm_service), sizeof(struct pm_task), sizeof(struct pm_started), PM_STARTED_PIECES, PM_SERVICE_FIELDS,
 		sizeof(struct pm_bounds), PM_MAX_TASKS, PM_MAX_METRICS,
-		PM_MAX_BOUNDS, PM_MAX_SERVICES, PM_DROP_REASONS, PM_NEXT_COUNT, PM_GROUP, PM_GROUP_TRIES, PM_MANTISSA_BITS,
-		PM_WHERE(1, 1), PM_BUCKET(1, 1, 1), PM_BUCKET_UNNAMED, PM_BUCKET_OVERFLOW, PM_WHERE_BUSY, PM_COOKIE(1, 1),
+		PM_MAX_BOUNDS, PM_MAX_SERVICES, PM_DROP_REASONS, PM_NEXT_COUNT, PM_GROUP, PM_GROUP_TRIES, PM_GROUP_TRIES_OVERFLOW,
+		PM_MANTISSA_BITS,
+		PM_WHERE(1, 1), PM_BUCKET(1, 1, 1), PM_BUCKET_UNNAMED, PM_BUCKET_OVERFLOW, PM_WHERE_BUSY, PM_COOKIE_WITHOUT(PM_COOKIE(1, 1), 1),
 		PM_JOURNAL_BYTES,
 	};
 	uint64_t hash = 0xcbf29ce484222325ull;
@@ -488,9 +507,10 @@ static uint64_t now_unix_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
 }
 
-int kernel_load(const struct kernel_limits *limits, enum kernel_links links, const struct pins *pins,
+int kernel_load(const struct kernel_limits *asked, enum kernel_links links, const struct pins *pins,
 		struct kernel *ret)
 {
+	const struct kernel_limits settled = kernel_limits_settle(asked), *limits = &settled;
 	struct kernel loaded = { .limits = *limits, .slots = limits->cells, .cpus = kernel_cpus() };
 	bool pinned = pins && pins->persistent, adopted = pinned && pins->adopted;
 	struct bpf_program *program;
@@ -513,6 +533,11 @@ int kernel_load(const struct kernel_limits *limits, enum kernel_links links, con
 	/* Not loaded where it cannot be: then a file on overlayfs is taken for what it says. */
 	if (libbpf_probe_bpf_helper(BPF_PROG_TYPE_RAW_TRACEPOINT, BPF_FUNC_find_vma, NULL) != 1)
 		(void)bpf_program__set_autoload(skeleton->progs.file_real, false);
+	if (!limits->trims) {
+		(void)bpf_program__set_autoload(skeleton->progs.counter_trimmed, false);
+		(void)bpf_program__set_autoload(skeleton->progs.histogram_trimmed, false);
+		(void)bpf_program__set_autoload(skeleton->progs.histogram_bounds_trimmed, false);
+	}
 	if (!err && pinned)
 		err = maps_adopt(pins, skeleton);
 	if (!err)
@@ -523,11 +548,11 @@ int kernel_load(const struct kernel_limits *limits, enum kernel_links links, con
 	skeleton->rodata->generation = pinned ? pins->generation : 1;
 	skeleton->data_turn->turn = skeleton->rodata->generation; /* of a new map; a pinned one stays as it is */
 	skeleton->rodata->slots = limits->cells;
-	skeleton->rodata->cells_per_service = limits->cells / 4;
+	skeleton->rodata->cells_per_service = limits->service_cells;
 	skeleton->rodata->series_per_metric = limits->series_per_metric;
-	skeleton->rodata->series_per_service = limits->series / 2;
-	skeleton->rodata->pieces_per_service = 2 * limits->series;
-	skeleton->rodata->pieces_in_all = 4 * limits->series;
+	skeleton->rodata->series_per_service = limits->service_series;
+	skeleton->rodata->pieces_per_service = limits->service_pieces;
+	skeleton->rodata->pieces_in_all = limits->pieces;
 	skeleton->rodata->per_process = limits->per_process;
 	skeleton->rodata->choose = limits->choose;
 	skeleton->rodata->by_uid = limits->by_uid;

@@ -31,6 +31,10 @@ struct kernel_limits {
 	uint32_t series;
 	uint32_t services;
 	uint32_t series_per_metric; /* per metric and service, the overflow series included */
+	uint32_t pieces; /* of label values, PM_PIECE bytes each; 0: four per series */
+	/* What one service may have of each; 0: a quarter of the cells, half of the others. */
+	uint32_t service_cells, service_series, service_pieces;
+	bool trims; /* some labels are left out: load the programs for that, too */
 	bool per_process; /* each process is a service of its own */
 	bool choose; /* there may be services that are not counted */
 	bool by_uid; /* processes of two users are two services */
@@ -54,13 +58,16 @@ struct kernel {
 uint32_t kernel_cpus(void);
 
 /* Bytes of kernel memory that these limits allow at most, on a host with @cpus possible CPUs. */
-uint64_t kernel_bytes(const struct kernel_limits *limits, uint32_t cpus);
+uint64_t kernel_bytes(const struct kernel_limits *asked, uint32_t cpus);
 
 /* Those of them that only what another generation counted takes, after a handover. */
 uint64_t kernel_bytes_carried(const struct kernel_limits *limits);
 
 /* Bytes that the kernel says its maps take now ("memlock" of their fdinfo). */
 uint64_t kernel_bytes_now(const struct kernel *kernel);
+
+/* @limits with a number for each that was 0. */
+struct kernel_limits kernel_limits_settle(const struct kernel_limits *limits);
 
 /* What this host gets if nobody says otherwise: cells for all CPUs take at most 64 MiB. */
 struct kernel_limits kernel_limits_default(void);
@@ -71,7 +78,7 @@ void kernel_schema(const struct kernel_limits *limits, enum kernel_links links, 
 
 /**
  * kernel_load - load programs and maps
- * @limits: room
+ * @asked:  room
  * @links:  the programs are made for one kind; AUTO takes the best this kernel has
  * @pins:   where the maps are pinned, or taken from if @pins->adopted; NULL: they end with the last link and with us
  * @ret:    untouched on failure
@@ -79,7 +86,7 @@ void kernel_schema(const struct kernel_limits *limits, enum kernel_links links, 
  * Return: 0 or -errno; -EPERM without the capabilities; -EBADMSG if the pinned maps are not what their path says. The
  * caller says what to do about it.
  */
-int kernel_load(const struct kernel_limits *limits, enum kernel_links links, const struct pins *pins,
+int kernel_load(const struct kernel_limits *asked, enum kernel_links links, const struct pins *pins,
 		struct kernel *ret);
 
 /* See execs and forks from now on, where @pins are persistent also when no agent runs. Where the kernel lets nobody,

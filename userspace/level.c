@@ -40,15 +40,15 @@ static long copy(pid_t pid, const struct iovec *local, const struct iovec *remot
 	return (size_t)n == want ? 0 : -EFAULT;
 }
 
-/* The object's level metrics by where their semaphore lies. */
-static const struct metric *metric_at(const struct object *object, uint64_t semaphore_address)
+/* Which of the object's level metrics has its semaphore there; -1: none that is counted. */
+static long level_at(const struct object *object, uint64_t semaphore_address)
 {
 	size_t i;
 
 	for (i = 0; i < object->descriptors.count; i++)
 		if (object->descriptors.descriptor[i].semaphore_address == semaphore_address)
-			return object->descriptors.descriptor[i].levels_address ? object->metric[i] : NULL;
-	return NULL;
+			return object->descriptors.descriptor[i].levels_address && object->metric[i] ? (long)i : -1;
+	return -1;
 }
 
 /*
@@ -56,12 +56,12 @@ static const struct metric *metric_at(const struct object *object, uint64_t sema
  * may still take. Each has text of its own, so that all of them together have no more than there is; where they lie and
  * share it, a table would be read as fifty times its size. What finds nothing left goes to the overflow series.
  */
-static int labels_read(const char *text, size_t text_size, unsigned offset, size_t *left, const struct metric *metric,
-		       struct arena *arena, struct level *ret)
+static int labels_read(const char *text, size_t text_size, unsigned offset, size_t *left,
+		       const struct descriptor *descriptor, struct arena *arena, struct level *ret)
 {
-	uint32_t i;
+	uint32_t i, kept = 0;
 
-	for (i = 0; i < metric->label_count; i++) {
+	for (i = 0; i < descriptor->metric.label_count; i++) {
 		size_t room = offset < text_size ? text_size - offset : 0, length;
 		char *clean;
 
@@ -73,11 +73,13 @@ static int labels_read(const char *text, size_t text_size, unsigned offset, size
 			return 0;
 		}
 		*left -= length + 1;
-		clean = arena_alloc(arena, 3 * length + 1, 1);
-		if (!clean)
-			return -ENOMEM;
-		(void)utf8_clean(text + (length ? offset : 0), length, clean, 3 * length + 1);
-		ret->value[i] = clean;
+		if (!(descriptor->left_out & 1u << i)) {
+			clean = arena_alloc(arena, 3 * length + 1, 1);
+			if (!clean)
+				return -ENOMEM;
+			(void)utf8_clean(text + (length ? offset : 0), length, clean, 3 * length + 1);
+			ret->value[kept++] = clean;
+		}
 		offset += (unsigned)length + 1;
 	}
 	return 0;
@@ -140,17 +142,20 @@ long level_read(const struct process *process, const struct loaded *loaded, stru
 	left = header.text_used + 1 + PROBEMETER_LEVEL_SLOTS * PROBEMETER_MAX_LABELS;
 	for (i = 0; i < header.used; i++) {
 		struct level *level = &levels[count];
+		long at;
 
 		if (!slot[i].key)
 			continue;
-		level->metric = metric_at(loaded->object, file_address + (uint64_t)(int64_t)slot[i].metric);
-		if (!level->metric)
+		at = level_at(loaded->object, file_address + (uint64_t)(int64_t)slot[i].metric);
+		if (at < 0)
 			continue;
+		level->metric = loaded->object->metric[at];
 		level->overflow = slot[i].flags & PROBEMETER_LEVEL_OVERFLOW;
 		level->level = value[i].value;
 		level->set_ns = value[i].set_ns;
 		if (!level->overflow &&
-		    labels_read(text, header.text_used, slot[i].text, &left, level->metric, arena, level))
+		    labels_read(text, header.text_used, slot[i].text, &left,
+				&loaded->object->descriptors.descriptor[at], arena, level))
 			return -ENOMEM;
 		count++;
 	}

@@ -28,7 +28,7 @@ struct object {
 	int fd;
 	struct arena *arena;
 	struct descriptors descriptors;
-	const struct metric **metric; /* by descriptor; NULL where the registry was full */
+	const struct metric **metric; /* by descriptor; NULL where the registry was full, or a rule drops it */
 	bool catalogue; /* has metrics of the documented catalogue */
 	bool has_levels;
 	bool lost_told; /* that updates of its levels are lost */

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "limit.h"
 #include "log.h"
 #include "points.h"
 
@@ -65,6 +66,17 @@ enum option_key {
 	OPTION_EXCLUDES,
 	OPTION_POLICY,
 	OPTION_ATTACH,
+	OPTION_DROP_METRICS,
+	OPTION_DROP_LABELS,
+	OPTION_CARDINALITY,
+	OPTION_SERVICE_SERIES,
+	OPTION_SERVICE_CELLS,
+	OPTION_SERVICE_LABEL_BYTES,
+	OPTION_SERIES,
+	OPTION_CELLS,
+	OPTION_LABEL_BYTES,
+	OPTION_MAX_SERVICES,
+	OPTION_MEMORY,
 	OPTION_LINKS,
 	OPTION_MAX_OVERHEAD,
 	OPTION_BPFFS,
@@ -128,6 +140,8 @@ struct options {
 	bool per_process;
 	unsigned forget_ms; /* of silence, until a service without processes is forgotten; 0: never */
 	struct texts attach; /* paths and glob patterns */
+	struct texts drop_metrics, drop_labels; /* as trim.h has them */
+	struct limits_asked limits;
 	unsigned links; /* enum kernel_links */
 	unsigned max_overhead; /* percent of a CPU that one service's probes may cost without a warning */
 	const char *bpffs; /* where maps and links stay */

@@ -7,6 +7,7 @@
 #include "options_table.h"
 
 #include "kernel.h"
+#include "../bpf/maps.h"
 
 #define BIT(command) (1u << (command))
 #define EXPORTS (BIT(COMMAND_RUN) | BIT(COMMAND_CHECK))
@@ -15,6 +16,8 @@
 #define ALL (~0u)
 
 #define DAY_MS 86400000
+#define MANY (1u << 24)
+#define GIB (1u << 30)
 
 const struct option_command option_commands[OPTION_COMMANDS] = {
 	[COMMAND_RUN] = { .name = "run", .help = "the agent: discover, attach, count and export until SIGTERM" },
@@ -222,6 +225,72 @@ const struct option_row option_rows[OPTION_COUNT] = {
 		.flag = "policy", .argument = "FILE",
 		.type = OPTION_TYPE_TEXT, FIELD(policy), .when = OPTION_LIVE, .commands = EXPORTS,
 		.help = "file of rules: include, exclude, service, name, one a line",
+	},
+	[OPTION_DROP_METRICS] = {
+		.flag = "drop-metric", .argument = "GLOB",
+		.type = OPTION_TYPE_TEXTS, FIELD(drop_metrics),
+		.commands = BIT(COMMAND_RUN),
+		.help = "metrics that are not counted, nor attached to; repeatable",
+	},
+	[OPTION_DROP_LABELS] = {
+		.flag = "drop-label", .argument = "METRIC:LABEL",
+		.type = OPTION_TYPE_TEXTS, FIELD(drop_labels),
+		.commands = BIT(COMMAND_RUN),
+		.help = "count without this label, globs both; such metrics cost more; repeatable",
+	},
+	[OPTION_CARDINALITY] = {
+		.flag = "cardinality-limit", .argument = "N",
+		.type = OPTION_TYPE_NUMBER, FIELD(limits.cardinality), .minimum = 2, .maximum = MANY / 4, .unit = "series",
+		.commands = BIT(COMMAND_RUN),
+		.help = "series of a metric in a service, overflow included; 2000 if not given",
+	},
+	[OPTION_SERVICE_SERIES] = {
+		.flag = "max-service-series", .argument = "N",
+		.type = OPTION_TYPE_NUMBER, FIELD(limits.service_series), .minimum = 1, .maximum = MANY / 4, .unit = "series",
+		.commands = BIT(COMMAND_RUN),
+		.help = "series in a service; half of the host's if not given",
+	},
+	[OPTION_SERVICE_CELLS] = {
+		.flag = "max-service-cells", .argument = "N",
+		.type = OPTION_TYPE_NUMBER, FIELD(limits.service_cells), .minimum = 1, .maximum = MANY, .unit = "cells",
+		.commands = BIT(COMMAND_RUN),
+		.help = "cells of a service; a quarter of the host's if not given",
+	},
+	[OPTION_SERVICE_LABEL_BYTES] = {
+		.flag = "max-service-label-bytes", .argument = "N",
+		.type = OPTION_TYPE_NUMBER, FIELD(limits.service_label_bytes), .minimum = 64, .maximum = GIB, .unit = "bytes",
+		.commands = BIT(COMMAND_RUN),
+		.help = "of a service's label values, by 64; half of the host's if not given",
+	},
+	[OPTION_SERIES] = {
+		.flag = "max-series", .argument = "N",
+		.type = OPTION_TYPE_NUMBER, FIELD(limits.series), .minimum = 64, .maximum = MANY / 4, .unit = "series",
+		.commands = BIT(COMMAND_RUN),
+		.help = "series of counters and histograms on the host; 32768 if not given",
+	},
+	[OPTION_CELLS] = {
+		.flag = "max-cells", .argument = "N",
+		.type = OPTION_TYPE_NUMBER, FIELD(limits.cells), .minimum = 1024, .maximum = MANY, .unit = "cells",
+		.commands = BIT(COMMAND_RUN),
+		.help = "cells on the host, a power of two; 131072, on over 32 CPUs fewer",
+	},
+	[OPTION_LABEL_BYTES] = {
+		.flag = "max-label-bytes", .argument = "N",
+		.type = OPTION_TYPE_NUMBER, FIELD(limits.label_bytes), .minimum = 64, .maximum = GIB, .unit = "bytes",
+		.commands = BIT(COMMAND_RUN),
+		.help = "of label values on the host, by 64; 256 per series if not given",
+	},
+	[OPTION_MAX_SERVICES] = {
+		.flag = "max-services", .argument = "N",
+		.type = OPTION_TYPE_NUMBER, FIELD(limits.services), .minimum = 2, .maximum = PM_MAX_SERVICES, .unit = "services",
+		.commands = BIT(COMMAND_RUN),
+		.help = "services on the host, as long as they are kept; 4096 if not given",
+	},
+	[OPTION_MEMORY] = {
+		.flag = "max-memory", .argument = "MIB",
+		.type = OPTION_TYPE_NUMBER, FIELD(limits.memory_mib), .minimum = 1, .maximum = 1 << 20, .unit = "MiB",
+		.commands = BIT(COMMAND_RUN),
+		.help = "kernel memory of all maps; fewer series and cells are made to fit it",
 	},
 	[OPTION_LINKS] = {
 		.flag = "links", .argument = "KIND", .initial = "auto",

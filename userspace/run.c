@@ -27,8 +27,10 @@
 #include "collect.h"
 #include "console.h"
 #include "delta.h"
+#include "drops.h"
 #include "encode.h"
 #include "host.h"
+#include "limit.h"
 #include "lock.h"
 #include "log.h"
 #include "notify.h"
@@ -43,6 +45,8 @@
 #include "sender.h"
 #include "stop.h"
 #include "trial.h"
+#include "trim.h"
+#include "view.h"
 #include "watch.h"
 
 /* Told to end, a collector that is silent for so long is not waited for any more. */
@@ -63,6 +67,8 @@ struct agent {
 	struct notify notify;
 	struct self self;
 	struct rules *rules;
+	struct trims *trims;
+	struct kernel_limits limits;
 	struct arena *arena; /* of one export */
 	struct console *console;
 	struct sender *sender;
@@ -154,6 +160,7 @@ static void object_found(void *context, struct object *object)
 {
 	struct agent *agent = context;
 	uint64_t now = clock_ns(CLOCK_REALTIME);
+	char line[512];
 	size_t i;
 	int err;
 
@@ -162,21 +169,27 @@ static void object_found(void *context, struct object *object)
 	if (!object->metric || !rules_file(agent->rules, object->path))
 		return;
 	for (i = 0; i < object->descriptors.count; i++) {
-		const struct metric *wanted = &object->descriptors.descriptor[i].metric;
+		struct descriptor *found = &object->descriptors.descriptor[i];
 		const char *other;
+		struct metric wanted;
+		bool counted = trims_apply(agent->trims, &found->metric, &wanted, &found->left_out, line, sizeof(line));
 
-		err = metrics_intern(agent->adopted.metrics, wanted, &object->metric[i]);
+		if (*line)
+			log_message(LOG_INFO, "%s", line);
+		if (!counted)
+			continue;
+		err = metrics_intern(agent->adopted.metrics, &wanted, &object->metric[i]);
 		if (!err)
 			err = collector_metric_starts(agent->collector, object->metric[i], now);
 		if (err) {
 			object->metric[i] = NULL;
 			log_message(LOG_WARN, "attach: '%s' in '%s': no room for another metric (at most %d), not counted",
-				    wanted->name, object->path, PM_MAX_METRICS);
+				    wanted.name, object->path, PM_MAX_METRICS);
 		}
 		other = err ? NULL : metrics_conflict(agent->adopted.metrics, object->metric[i]);
 		if (other)
 			log_message(LOG_WARN, "metric '%s' in '%s': another metric of this name has another %s; they stay apart by "
-				    "service, and one should be renamed", wanted->name, object->path, other);
+				    "service, and one should be renamed", wanted.name, object->path, other);
 	}
 	/* Where rules choose, only for a process that is counted, or was by the same rules, or if the command line says so. */
 	if (!rules_choose(agent->rules) || is_asked_for(agent, object->path) || adopt_stays(&agent->adopted, object))
@@ -269,7 +282,7 @@ static void settle(struct agent *agent)
 static void account_delivered(struct agent *agent, const struct ship_result *result)
 {
 	if (result->rejected)
-		log_message(LOG_WARN, "export to %s: the collector dropped %llu points: %s", agent->options->where,
+		log_message(LOG_WARN, "export to %s: " DROPS_LOG_REJECTED " %llu points: %s", agent->options->where,
 			    (unsigned long long)result->rejected, result->message);
 	else if (*result->message)
 		log_message(LOG_WARN, "export to %s: delivered, and the collector says: %s", agent->options->where,
@@ -399,7 +412,7 @@ static void account_too_large(struct agent *agent, const struct requests *reques
 	if (requests->too_large && requests->too_large->metric != agent->too_large) {
 		agent->too_large = requests->too_large->metric;
 		log_message(LOG_WARN,
-			    "export: metric '%s' of service '%s': a point is larger than a request may be (%zu MiB), and was dropped; "
+			    "export: metric '%s' of service '%s': " DROPS_LOG_TOO_LARGE " (%zu MiB), and was dropped; "
 			    "shorten OTEL_RESOURCE_ATTRIBUTES of that service",
 			    agent->too_large->name, service_name(requests->too_large->resource), SPLIT_MAX_BYTES >> 20);
 	}
@@ -426,7 +439,7 @@ static int flush(struct agent *agent, const struct requests *requests)
 			lost += delta_count(agent->delta, result[i].first, result[i].count);
 	}
 	if (lost)
-		log_message(LOG_WARN, "export to %s: %llu points were not acknowledged; what they counted since they last were %s",
+		log_message(LOG_WARN, "export to %s: %llu " DROPS_LOG_NOT_ACKNOWLEDGED "; what they counted since they last were %s",
 			    agent->options->where, (unsigned long long)lost,
 			    agent->adopted.pins.persistent ? "is sent by the next agent" : "is lost");
 	account_unanswered(agent);
@@ -464,6 +477,7 @@ static int export_otlp(struct agent *agent, struct points *points, bool last)
 static int export_points(struct agent *agent, bool last)
 {
 	struct points points;
+	char line[1024];
 	int err;
 
 	arena_reset(agent->arena);
@@ -476,6 +490,8 @@ static int export_points(struct agent *agent, bool last)
 		return err;
 	}
 	overhead_report(agent);
+	while (collector_warning(agent->collector, line, sizeof(line)))
+		log_message(LOG_WARN, "%s", line);
 	if (agent->console)
 		agent->printed += !console_print(agent->console, &points);
 	if (!agent->sender) {
@@ -796,6 +812,31 @@ static int rules_read(struct agent *agent)
 	return err;
 }
 
+/* The flags about what is counted and in how much room: all that can be wrong with them is said before anything loads. */
+static int bounds_read(struct agent *agent)
+{
+	const struct options *options = agent->options;
+	char why[512] = "out of memory";
+	size_t i;
+	int err;
+
+	agent->trims = trims_new();
+	err = agent->trims ? 0 : -ENOMEM;
+	for (i = 0; !err && i < options->drop_metrics.count; i++)
+		err = trims_drop_metric(agent->trims, options->drop_metrics.text[i]);
+	for (i = 0; !err && i < options->drop_labels.count; i++) {
+		err = trims_drop_label(agent->trims, options->drop_labels.text[i]);
+		if (err == -EINVAL)
+			(void)snprintf(why, sizeof(why), "--drop-label: expected METRIC:LABEL, not '%.64s'",
+				       options->drop_labels.text[i]);
+	}
+	if (!err)
+		err = limits_choose(&options->limits, kernel_cpus(), &agent->limits, why, sizeof(why));
+	if (err)
+		log_message(LOG_ERROR, "run: %s", why);
+	return err;
+}
+
 static int lock(struct agent *agent)
 {
 	const char *directory = agent->options->run_dir;
@@ -836,7 +877,7 @@ static uint64_t forget_ns(const struct options *options)
 
 static int start(struct agent *agent)
 {
-	struct kernel_limits limits = kernel_limits_default();
+	struct kernel_limits limits = agent->limits;
 	unsigned exporters = options_exporters(agent->options);
 	char line[800], host[HOST_IDENTITY_BYTES];
 	int err;
@@ -852,9 +893,12 @@ static int start(struct agent *agent)
 	limits.per_process = agent->options->per_process;
 	limits.choose = rules_choose(agent->rules);
 	limits.by_uid = rules_by_uid(agent->rules);
+	limits.trims = trims_has_labels(agent->trims);
 	log_message(LOG_INFO, "kernel: maps of at most %.1f MiB: %u cells on %u possible CPUs, %u series, %u services",
 		    (double)kernel_bytes(&limits, kernel_cpus()) / (1 << 20), limits.cells, kernel_cpus(), limits.series,
 		    limits.services);
+	limits_describe(&limits, line, sizeof(line));
+	log_message(LOG_INFO, "limits: %s", line);
 	err = trial_run((enum kernel_links)agent->options->links, &agent->trial);
 	if (!err && sandbox_drop(agent->trial.links == KERNEL_LINKS_PERF_EVENT))
 		return -EPERM;
@@ -952,6 +996,7 @@ static void finish(struct agent *agent)
 	collector_free(agent->collector);
 	adopt_end(&agent->adopted);
 	rules_free(agent->rules);
+	trims_free(agent->trims);
 	lock_release(agent->lock);
 }
 
@@ -998,14 +1043,20 @@ int run(const struct options *options)
 	(void)sigaddset(&signals, SIGINT);
 	(void)sigaddset(&signals, SIGHUP);
 	(void)sigprocmask(SIG_BLOCK, &signals, NULL);
+	if (bounds_read(&agent)) {
+		trims_free(agent.trims);
+		return 2;
+	}
 	if (agent.noop) {
 		log_message(LOG_INFO, "%s", agent.noop);
 		err = idle(&agent);
 		if (options->once || err == -EBUSY) {
+			trims_free(agent.trims);
 			lock_release(agent.lock);
 			return exit_code(&agent, err);
 		}
 	} else if (rules_read(&agent)) {
+		trims_free(agent.trims);
 		return 2;
 	}
 	agent.signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -1020,8 +1071,10 @@ int run(const struct options *options)
 		agent.answers = NULL;
 		lock_release(agent.lock);
 		agent.lock = -1;
-		if (end)
+		if (end) {
 			rules_free(agent.rules);
+			trims_free(agent.trims);
+		}
 	}
 	if (!end) {
 		err = start(&agent);
