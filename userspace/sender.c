@@ -149,7 +149,9 @@ static void job_send(struct sender *sender, const struct job *job, const struct 
 static void *work(void *context)
 {
 	struct sender *sender = context;
-	const struct ship_limit limit = { .budget_ms = sender->turn_ms, .stop_fd = sender->stop_fd,
+	/* A collector that is slower than the interval is waited for: to cut it short would lose the answer, and a delta with
+	 * it would be told twice. */
+	const struct ship_limit limit = { .budget_ms = sender->turn_ms, .answer_ms = sender->budget_ms, .stop_fd = sender->stop_fd,
 					  .backoff_ms = sender->backoff_ms, .troubled = note_trouble, .context = sender };
 	struct job job;
 	uint64_t one = 1;

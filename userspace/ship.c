@@ -350,6 +350,7 @@ static int ship_tries(struct ship *ship, const uint8_t *body, size_t size, const
 {
 	uint64_t start = now_ms(), deadline = start + limit->budget_ms;
 	uint64_t last_try = limit->quiet_ms && limit->quiet_ms < limit->budget_ms ? start + limit->quiet_ms : deadline;
+	uint64_t patience = start + (limit->answer_ms > limit->budget_ms ? limit->answer_ms : limit->budget_ms);
 	struct http_answer answer = { 0 };
 	int err = ship_hold(ship, deadline, limit, result);
 
@@ -360,7 +361,7 @@ static int ship_tries(struct ship *ship, const uint8_t *body, size_t size, const
 		uint64_t now = now_ms(), wait_ms;
 		int64_t asked_ms;
 
-		one.timeout_ms = deadline > now ? deadline - now : 1;
+		one.timeout_ms = patience > now ? patience - now : 1;
 		if (ship->timeout_ms && ship->timeout_ms < one.timeout_ms)
 			one.timeout_ms = ship->timeout_ms;
 		result->retries = result->attempts++;

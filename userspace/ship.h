@@ -17,6 +17,7 @@ struct ship_result;
 /* How long one export may take, and how it goes about it. */
 struct ship_limit {
 	uint64_t budget_ms; /* all tries and the waits between them */
+	uint64_t answer_ms; /* if more than the budget: an answer to what was sent is waited for so long, as it may be under way */
 	uint64_t quiet_ms; /* no try begins later than this, and one ends when nothing has moved for so long; 0: no such limit */
 	int stop_fd; /* readable once the agent must end (signalfd, eventfd, pipe); never read here. -1: none */
 	unsigned backoff_ms; /* before the second try; it doubles from then on. 0: 500 */
