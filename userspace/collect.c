@@ -901,3 +901,14 @@ bool collector_warning(struct collector *collector, char *ret, size_t size)
 	return drops_next(collector->drops_told, collector->metrics, collector->snapshot.drop, ret, size) ||
 	       headroom_next(collector->headroom, &source, ret, size);
 }
+
+uint64_t collector_latest_start(const struct collector *collector)
+{
+	uint64_t latest = 0;
+	size_t i;
+
+	for (i = 0; i < PM_MAX_METRICS; i++)
+		if (collector->metric_start_unix_ns[i] > latest)
+			latest = collector->metric_start_unix_ns[i];
+	return latest;
+}

@@ -86,6 +86,9 @@ long collector_forget(struct collector *collector, const struct discovery *disco
 const struct resource *collector_over(struct collector *collector, uint64_t elapsed_ns, unsigned max_percent,
 				      double *ret_percent);
 
+/* When the last of the streams began that an earlier agent left; 0: there is none. No point is earlier. */
+uint64_t collector_latest_start(const struct collector *collector);
+
 /* What the user should be told of the last collection, line by line: drops_next() of drops.h, headroom_next() of headroom.h. */
 bool collector_warning(struct collector *collector, char *ret, size_t size);
 

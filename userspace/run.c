@@ -47,10 +47,13 @@
 #include "trial.h"
 #include "trim.h"
 #include "view.h"
+#include "wall.h"
 #include "watch.h"
 
 /* Told to end, a collector that is silent for so long is not waited for any more. */
 #define FLUSH_QUIET_MS 3000
+/* Clocks are corrected all the time; what is less is not worth a line. */
+#define CLOCK_BACK_NS 1000000000ull
 
 #define EXIT_LOCKED 3
 
@@ -68,6 +71,7 @@ struct agent {
 	struct self self;
 	struct rules *rules;
 	struct trims *trims;
+	struct wall wall;
 	struct kernel_limits limits;
 	struct arena *arena; /* of one export */
 	struct console *console;
@@ -124,6 +128,17 @@ static int links_make(struct agent *agent, struct object *object)
 	return err;
 }
 
+/* What points and streams carry. */
+static uint64_t now_unix_ns(struct agent *agent)
+{
+	uint64_t back, now = wall_now(&agent->wall, clock_ns(CLOCK_REALTIME), clock_ns(CLOCK_MONOTONIC), &back);
+
+	if (back >= CLOCK_BACK_NS)
+		log_message(LOG_WARN, "the wall clock was set back by %.1f s: times of points go on from where they were, at half speed, "
+			    "until it has caught up; a restart of the agent follows the clock at once", (double)back / 1e9);
+	return now;
+}
+
 static void object_attach(struct agent *agent, struct object *object)
 {
 	int err = links_make(agent, object);
@@ -159,7 +174,7 @@ static bool is_asked_for(const struct agent *agent, const char *path)
 static void object_found(void *context, struct object *object)
 {
 	struct agent *agent = context;
-	uint64_t now = clock_ns(CLOCK_REALTIME);
+	uint64_t now = now_unix_ns(agent);
 	char line[512];
 	size_t i;
 	int err;
@@ -482,7 +497,7 @@ static int export_points(struct agent *agent, bool last)
 
 	arena_reset(agent->arena);
 	results(agent);
-	err = collector_points(agent->collector, &agent->discovery, &agent->self, clock_ns(CLOCK_REALTIME), agent->arena,
+	err = collector_points(agent->collector, &agent->discovery, &agent->self, now_unix_ns(agent), agent->arena,
 			       &points);
 	if (err) {
 		log_message(LOG_WARN, "export: the counters cannot be read: %s; totals stay and go with the next export",
@@ -737,7 +752,7 @@ static void delta_start(struct agent *agent)
 	int err;
 
 	arena_reset(agent->arena);
-	err = collector_points(agent->collector, &agent->discovery, &agent->self, clock_ns(CLOCK_REALTIME), agent->arena, &points);
+	err = collector_points(agent->collector, &agent->discovery, &agent->self, now_unix_ns(agent), agent->arena, &points);
 	if (!err)
 		err = delta_begin(agent->delta, &points, agent->started_unix_ns);
 	if (err)
@@ -948,6 +963,8 @@ static int start(struct agent *agent)
 		collector_choose(agent->collector, agent->rules, agent->options->per_process);
 	if (agent->collector && collector_restore(agent->collector))
 		return -ENOMEM;
+	if (agent->collector)
+		wall_after(&agent->wall, collector_latest_start(agent->collector), clock_ns(CLOCK_MONOTONIC));
 	if (exporters & EXPORTER_CONSOLE)
 		agent->console = console_new(stdout);
 	if (exporters & EXPORTER_OTLP)
