@@ -35,6 +35,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 #include <uthash.h>
 
@@ -296,6 +297,22 @@ int handover_look(struct pins *pins, const char *schema, struct handover *ret)
 
 /* --- before the turn: copies */
 
+/* A map that allocates on demand may find no memory for a moment. Return: 0 or -errno. */
+static int put(int fd, const void *key, const void *value, uint64_t flags)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	int tries;
+
+	for (tries = 0; tries < 1000; tries++) {
+		if (!bpf_map_update_elem(fd, key, value, flags))
+			return 0;
+		if (errno != ENOMEM)
+			return -errno;
+		(void)nanosleep(&pause, NULL);
+	}
+	return -ENOMEM;
+}
+
 static int map_copy(int from, int to, size_t key_size, size_t value_size)
 {
 	char key[128], value[128], *before = NULL;
@@ -307,8 +324,8 @@ static int map_copy(int from, int to, size_t key_size, size_t value_size)
 		memcpy(key, next, key_size);
 		before = key;
 		/* What has no room is made again, or not, when its events come. */
-		if (!bpf_map_lookup_elem(from, key, value) && bpf_map_update_elem(to, key, value, BPF_ANY) && errno == E2BIG)
-			return 0;
+		if (!bpf_map_lookup_elem(from, key, value))
+			(void)put(to, key, value, BPF_ANY);
 	}
 	return errno == ENOENT ? 0 : -errno;
 }
@@ -458,12 +475,14 @@ static void renamed_free(struct moving *moving)
 	}
 }
 
-static void strings_copy(const struct moving *moving, uint32_t from, uint32_t to)
+/* Return: are all pieces there now? */
+static bool strings_copy(const struct moving *moving, uint32_t from, uint32_t to)
 {
 	int fd = fd_of(moving->kernel->skeleton->maps.strings);
-	struct pm_string_key key;
-	char piece[PM_PIECE];
+	char piece[PM_PIECE], there[PM_PIECE];
+	struct pm_string_key key, other;
 	uint16_t field, at;
+	bool all = true;
 
 	/* Pieces are dense: the first that is missing is the end. */
 	for (field = 0; field < PROBEMETER_MAX_LABELS; field++) {
@@ -471,10 +490,13 @@ static void strings_copy(const struct moving *moving, uint32_t from, uint32_t to
 			key = (struct pm_string_key){ .owner = from, .field = field, .piece = at };
 			if (bpf_map_lookup_elem(moving->old.strings, &key, piece))
 				break;
-			key.owner = to;
-			(void)bpf_map_update_elem(fd, &key, piece, BPF_ANY);
+			other = key;
+			other.owner = to;
+			if (bpf_map_lookup_elem(fd, &other, there))
+				all &= !put(fd, &other, piece, BPF_ANY);
 		}
 	}
+	return all;
 }
 
 /* Every old service by its key: the new programs may have met it first, or not at all. */
@@ -497,8 +519,8 @@ static int services_move(struct moving *moving)
 			if (fresh.id >= PM_MAX_SERVICES)
 				continue;
 			fresh.seal = pm_seal(&key, fresh.id);
-			strings_copy(moving, PM_OWNER_SERVICE | service.id, PM_OWNER_SERVICE | fresh.id);
-			(void)bpf_map_update_elem(to, &key, &fresh, BPF_NOEXIST);
+			(void)strings_copy(moving, PM_OWNER_SERVICE | service.id, PM_OWNER_SERVICE | fresh.id);
+			(void)put(to, &key, &fresh, BPF_NOEXIST);
 			if (bpf_map_lookup_elem(to, &key, &fresh))
 				continue;
 			(void)__atomic_fetch_add(&moving->next_id[PM_NEXT_MADE], 1, __ATOMIC_SEQ_CST);
@@ -536,22 +558,18 @@ static int series_move(struct moving *moving)
 		moved.service = service_now(moving, key.service);
 		if (!moved.service || bpf_map_lookup_elem(moving->old.series, &key, &series))
 			continue;
-		/* Copied before the turn, and named since, by either program: then its name is in neither or both. */
-		if (!bpf_map_lookup_elem(to, &moved, &fresh) && (fresh.named || !series.named))
-			continue;
-		fresh.named = 0;
 		if (bpf_map_lookup_elem(to, &moved, &fresh)) {
 			fresh = (struct pm_series){
 				.id = (uint32_t)__atomic_fetch_add(&moving->next_id[PM_NEXT_SERIES], 1, __ATOMIC_SEQ_CST),
 			};
-			if (bpf_map_update_elem(to, &moved, &fresh, BPF_NOEXIST) && bpf_map_lookup_elem(to, &moved, &fresh))
+			if (put(to, &moved, &fresh, BPF_NOEXIST) && bpf_map_lookup_elem(to, &moved, &fresh))
 				continue; /* no room: its cells go to the overflow */
 		}
+		/* Copied before the turn, and named since by either program, or its name had no room. */
 		if (!series.named)
 			continue;
-		strings_copy(moving, series.id, fresh.id);
-		fresh.named = 1;
-		(void)bpf_map_update_elem(to, &moved, &fresh, BPF_EXIST);
+		fresh.named = strings_copy(moving, series.id, fresh.id);
+		(void)put(to, &moved, &fresh, BPF_EXIST);
 	}
 	return errno == ENOENT ? 0 : -errno;
 }
@@ -594,14 +612,15 @@ static void carried_add(struct pm_carried *to, uint64_t count, uint128_t sum)
 	to->high = (uint64_t)(total >> 64);
 }
 
-/* Is its series there? Without one its totals go to the overflow series, where its next events go as well. */
+/* Is its series there, with its name? Without one its totals go to the overflow series. */
 static bool has_series(const struct moving *moving, uint64_t hash, uint64_t where)
 {
 	const struct pm_series_key key = { .hash = hash, .service = PM_WHERE_SERVICE(where), .metric = PM_WHERE_METRIC(where) };
 	struct pm_series series;
 
 	return where & PM_BUCKET_OVERFLOW ||
-	       !bpf_map_lookup_elem(fd_of(moving->kernel->skeleton->maps.series), &key, &series);
+	       (!bpf_map_lookup_elem(fd_of(moving->kernel->skeleton->maps.series), &key, &series) &&
+		(series.named || where & PM_BUCKET_UNNAMED));
 }
 
 static void cell_move(struct moving *moving, uint64_t hash, uint64_t where, uint64_t count, uint128_t sum)

@@ -25,7 +25,7 @@ from test_exact import COUNTERS, HISTOGRAMS, Truth, compare
 from test_temporality import Ledger, settings, wait_taken
 
 THREADS = 16
-RESTARTS = 6
+RESTARTS = 4
 INT64_MAX = 2**63 - 1
 
 
@@ -116,7 +116,7 @@ def upgrades(checks, directory, *arguments):
             snapshot_after(server)
             kill(agent)
         how, brief = [], []
-        for turn in range(8):
+        for turn in range(5):
             which = "new" if turn % 2 == 0 or dice.random() < 0.3 else "old"
             with start_agent(directory, server, *arguments, host=host, binary=builds[which]) as agent:
                 with contextlib.suppress(Failed):  # to be killed in the middle of a handover, or behind it
