@@ -261,6 +261,7 @@ void adopt_tend(struct adopted *adopted, const struct objects *objects)
 void adopt_object_gone(struct adopted *adopted, const struct object *object)
 {
 	struct remembered *known = known_inode(adopted, &object->id);
+	struct stat st;
 
 	if (!known)
 		return;
@@ -268,8 +269,9 @@ void adopt_object_gone(struct adopted *adopted, const struct object *object)
 	if (!adopted->pins.persistent)
 		return;
 	/* The kernel takes probes out some time after the last one has let go of a link that was pinned. Whoever wants to write
-	 * to the file waits for us. */
-	(void)guard_clean(object->fd, CLEAN_MS);
+	 * to the file waits for us; to one that is deleted nobody does. */
+	if (!fstat(object->fd, &st) && st.st_nlink)
+		(void)guard_clean(object->fd, CLEAN_MS);
 	if (adopted->guard)
 		(void)guard_file(adopted->guard, known->number, -1);
 }
