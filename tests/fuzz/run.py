@@ -8,6 +8,7 @@ in build/fuzz/found/TARGET, and the next run goes on from there.
 """
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -83,4 +84,5 @@ def main():
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that context managers run
     sys.exit(main())
