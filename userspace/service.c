@@ -189,6 +189,7 @@ void services_restart(const struct resource *resource, uint64_t since_unix_ns)
 
 void services_drop(struct services *services, const struct resource *resource)
 {
+	services->bytes -= ((struct entry *)resource)->hh.keylen;
 	entry_free(services, (struct entry *)resource);
 }
 

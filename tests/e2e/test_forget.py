@@ -282,7 +282,9 @@ def killed(checks, directory, binary):
             checks.equal("who had ended does not come again", [point.number for point in history.of(gone)
                                                               if point.number > last + 1], [])
             checks.ok("all end at last", history.wait("ends", lambda _: all(
-                point.number < history.taken - 1 for point in history.all if point.name in names), 20))
+                point.number < history.taken - 1 for point in history.all if point.name in names), 40),
+                      {(point.name, point.metric, point.value) for point in history.all
+                       if point.name in names and point.number >= history.taken - 2})
             lives = sum(len(history.generations(name)[0]) for name in names)
             checks.ok("they had many lives", lives > len(names), lives)
             print(f"     {lives} lives of {len(names)} services, {sum(jobs.fired.values())} events, {KILLS + 1} agents killed")

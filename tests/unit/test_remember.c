@@ -359,7 +359,9 @@ static void remember_forgets_a_resource_whole(void **state)
 	list[0] = agent.service[3];
 	remember_gone(agent.remember, gone, list, 1);
 	/* The worst that can happen: the same memory, other attributes. */
-	((struct resource *)list[0])->attribute[0] = other[0];
+	for (size_t i = 0; i < list[0]->attribute_count; i++)
+		if (!strcmp(list[0]->attribute[i].key, other->key))
+			list[0]->attribute[i] = *other;
 	assert_int_equal(remember_service(agent.remember, 4, list[0]), 0);
 	end(&agent);
 
