@@ -189,6 +189,8 @@ void services_restart(const struct resource *resource, uint64_t since_unix_ns)
 
 void services_drop(struct services *services, const struct resource *resource)
 {
+	if (services->crowd == resource)
+		services->crowd = NULL;
 	services->bytes -= ((struct entry *)resource)->hh.keylen;
 	entry_free(services, (struct entry *)resource);
 }
