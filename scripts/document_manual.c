@@ -50,7 +50,7 @@ static const struct page {
 	[COMMAND_CHECK] = {
 		.about = {
 			"Looks at each requirement for itself and prints one line for each; one that is not met comes with the reason and "
-			"the remedy. The first is the configuration; the last one loads the programs and counts the hits of a stub.",
+			"the remedy. One is the configuration; another one loads the programs and counts the hits of a stub.",
 		},
 		.example = { "probemeter check", "probemeter check --json" },
 		.failed = "at least one requirement is not met",
