@@ -209,7 +209,7 @@ const struct option_row option_rows[OPTION_COUNT] = {
 	[OPTION_FORGET] = {
 		.flag = "forget", .argument = "DURATION", .initial = "1h",
 		.type = OPTION_TYPE_DURATION, FIELD(forget_ms), .maximum = 30u * DAY_MS, .commands = BIT(COMMAND_RUN),
-		.help = "a service's series end so long after its last process, with --per-process at once; 0: never",
+		.help = "how long a service's series outlive its last process; 0: for ever",
 	},
 	[OPTION_INCLUDES] = {
 		.flag = "include", .argument = "SELECTOR",
