@@ -51,7 +51,7 @@ port=9464
 if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then port=0; fi
 # In a mount namespace of its own, with a bpffs that goes with it: this agent neither finds nor leaves anything on the host.
 mkdir "$data/bpf"
-unshare --mount sh -c 'mount -t bpf bpf "$1/bpf" && exec build/probemeter run --exporter console,prometheus \
+unshare --mount sh -c 'mount -t bpf bpf "$1/bpf"; exec build/probemeter run --exporter console,prometheus \
     --prometheus-port "$2" --bpffs "$1/bpf" --run-dir "$1/run"' run.sh "$data" "$port" 2> >(tee "$data/agent.log" >&2) &
 agent=$!
 for _ in $(seq 50); do

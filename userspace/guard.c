@@ -282,11 +282,22 @@ static bool is_guard(const char *pid)
 	return !strcmp(name, GUARD_NAME);
 }
 
+/* Does the directory lead to the pins for the host's first process too? A service manager gives an agent its own mounts. */
+static bool is_shared(const struct watchman *watchman)
+{
+	char path[PINS_PATH + 16];
+	struct stat own, other;
+
+	(void)snprintf(path, sizeof(path), "/proc/1/root%s", watchman->pins.directory);
+	return !stat(watchman->pins.directory, &own) && !stat(path, &other) && own.st_dev == other.st_dev &&
+	       own.st_ino == other.st_ino;
+}
+
 /* Where nobody else can reach the pins, as in the mount namespace of a test that was killed, they are for nothing; they go
  * with the namespace, and that with us. */
-static bool is_out_of_reach(void)
+static bool is_out_of_reach(const struct watchman *watchman)
 {
-	DIR *dir = opendir("/proc");
+	DIR *dir = is_shared(watchman) ? NULL : opendir("/proc");
 	struct dirent *entry;
 	struct stat own, other;
 	char path[300];
@@ -310,7 +321,7 @@ static bool is_over(const struct watchman *watchman, uint64_t *since_ms)
 	struct stat st;
 	pid_t pid;
 
-	if (lstat(watchman->pins.directory, &st) || is_out_of_reach())
+	if (lstat(watchman->pins.directory, &st) || is_out_of_reach(watchman))
 		return true;
 	if (lock_holder(watchman->run_dir, &pid) != 1)
 		*since_ms = 0;
@@ -339,6 +350,7 @@ static void watch(struct watchman *watchman)
 int guard_main(int argc, char **argv)
 {
 	struct watchman watchman = { .pins.persistent = true };
+	int null;
 
 	if (argc != 4)
 		return 2;
@@ -353,6 +365,10 @@ int guard_main(int argc, char **argv)
 	sandbox_again();
 	(void)privilege_drop(PRIVILEGE_GUARD);
 	(void)close_range(3, ~0u, 0);
+	/* Who reads what the agent prints must see its end. */
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
+		return 1;
 	(void)chdir("/");
 	watchman.leases = leases_open();
 	if (watchman.leases < 0)
