@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * agent_attach.c - what watching finds, attached: by the rules, and as an earlier agent left it.
+ */
+#include "agent.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "attach.h"
+#include "kernel.h"
+#include "log.h"
+#include "metric.h"
+#include "rules.h"
+
+/* Attach, for good where that can be. */
+static int links_make(struct agent *agent, struct object *object)
+{
+	struct attach_plan plan;
+	int err = adopt_plan(&agent->adopted, object, agent->trial.way, &plan);
+
+	if (!err)
+		err = attach_object(&agent->adopted.kernel, &agent->adopted.pins, &plan, object);
+	if (!err && plan.keep_only)
+		log_message(LOG_INFO, "attached: '%s': by another build, which read its metrics in another way; its counters and "
+			    "histograms stay as they are until the file is replaced", object->path);
+	if (!err && plan.known && attach_made(object->attachment))
+		log_message(LOG_WARN, "attach: '%s': %zu of its links were not there any more, as when somebody writes to a file while no "
+			    "agent runs; what it fired meanwhile is not counted", object->path, attach_made(object->attachment));
+	if (!err && attach_unpinned(object->attachment))
+		log_message(LOG_WARN, "attach: '%s': %zu links cannot be pinned in '%s'; they end with this agent", object->path,
+			    attach_unpinned(object->attachment), agent->adopted.pins.directory);
+	return err;
+}
+
+static void object_attach(struct agent *agent, struct object *object)
+{
+	int err = links_make(agent, object);
+
+	object->attach_err = err;
+	if (err) {
+		log_message(LOG_WARN, "attach: '%s': %s; its counters and histograms are not counted", object->path,
+			    strerror(-err));
+		return;
+	}
+	if (object->mapped_ns)
+		durations_add(&agent->self.attach, agent_clock_ns(CLOCK_MONOTONIC) - object->mapped_ns);
+	adopt_object_attached(&agent->adopted, object);
+	agent->self.sites += attach_count(object->attachment);
+	agent->binaries++;
+	log_message(LOG_INFO, "attached: '%s': %zu metrics, %zu sites", object->path, object->descriptors.count,
+		    attach_count(object->attachment));
+}
+
+/* By --attach, whoever runs it. */
+static bool is_asked_for(const struct agent *agent, const char *path)
+{
+	const struct texts *asked = &agent->options->attach;
+	size_t i;
+
+	for (i = 0; i < asked->count; i++)
+		if (!fnmatch(asked->text[i], path, FNM_PATHNAME))
+			return true;
+	return false;
+}
+
+/* An object with descriptors: give its metrics numbers and attach. */
+static void object_found(void *context, struct object *object)
+{
+	struct agent *agent = context;
+	uint64_t now = agent_unix_ns(agent);
+	char line[512];
+	size_t i;
+	int err;
+
+	object->metric = calloc(object->descriptors.count, sizeof(struct metric *));
+	/* An excluded file has no metrics that anybody knows: it is neither attached nor read. */
+	if (!object->metric || !rules_file(agent->rules, object->path))
+		return;
+	for (i = 0; i < object->descriptors.count; i++) {
+		struct descriptor *found = &object->descriptors.descriptor[i];
+		const char *other;
+		struct metric wanted;
+		bool counted = trims_apply(agent->trims, &found->metric, &wanted, &found->left_out, line, sizeof(line));
+
+		if (*line)
+			log_message(LOG_INFO, "%s", line);
+		if (!counted)
+			continue;
+		err = metrics_intern(agent->adopted.metrics, &wanted, &object->metric[i]);
+		if (!err)
+			err = collector_metric_starts(agent->collector, object->metric[i], now);
+		if (err) {
+			object->metric[i] = NULL;
+			log_message(LOG_WARN, "attach: '%s' in '%s': no room for another metric (at most %d), not counted",
+				    wanted.name, object->path, PM_MAX_METRICS);
+		}
+		other = err ? NULL : metrics_conflict(agent->adopted.metrics, object->metric[i]);
+		if (other)
+			log_message(LOG_WARN, "metric '%s' in '%s': another metric of this name has another %s; they stay apart by "
+				    "service, and one should be renamed", wanted.name, object->path, other);
+	}
+	/* Where rules choose, only for a process that is counted, or was by the same rules, or if the command line says so. */
+	if (!rules_choose(agent->rules) || is_asked_for(agent, object->path) || adopt_stays(&agent->adopted, object))
+		object_attach(agent, object);
+}
+
+static void object_gone(void *context, struct object *object)
+{
+	struct agent *agent = context;
+
+	if (!object->attachment)
+		return;
+	agent->self.sites -= attach_count(object->attachment);
+	agent->binaries--;
+	attach_remove(object->attachment);
+	adopt_object_gone(&agent->adopted, object);
+	object->attachment = NULL;
+	log_message(LOG_INFO, "detached: '%s': the file is deleted and no process has it mapped, or it is being written to",
+		    object->path);
+}
+
+static void file_identify(void *context, int fd, struct object_id *id)
+{
+	const struct agent *agent = context;
+
+	kernel_file(&agent->adopted.kernel, fd, &id->device, &id->inode);
+}
+
+struct discover_events agent_discover_events(struct agent *agent)
+{
+	return (struct discover_events){ .found = object_found, .gone = object_gone, .identify = file_identify, .context = agent };
+}
+
+/* By the rules: a file that none excludes is attached for the first process that is counted. */
+static void admit(struct agent *agent)
+{
+	struct process *process;
+	size_t i;
+
+	for (process = agent->discovery.process; process; process = process->hh.next)
+		for (i = 0; i < process->loaded_count; i++) {
+			struct object *object = process->loaded[i].object;
+
+			if (!object->attachment && object->metric && rules_file(agent->rules, object->path) &&
+			    collector_counts(agent->collector, process))
+				object_attach(agent, object);
+		}
+}
+
+/* The host has been looked at: go on with what an earlier agent left. */
+static void adopted(struct agent *agent)
+{
+	adopt_files(&agent->adopted, &agent->discovery.objects, &agent->events);
+	adopt_count(&agent->adopted); /* the first time; then it has nothing to do */
+	adopt_tend(&agent->adopted, &agent->discovery.objects);
+	if (remember_full(agent->adopted.remember) && !agent->said_full) {
+		agent->said_full = true;
+		log_message(LOG_WARN, "run: no room to remember more services and series for the next agent; 'probemeter stop "
+			    "--detach' and a new start begin anew");
+	}
+}
+
+/* Do what watching is due for. Services that showed up are named while their processes live. */
+void agent_watch(struct agent *agent, uint64_t now_ns)
+{
+	bool settled;
+	int err = watch_run(agent->watch, now_ns, &settled);
+
+	if (settled && !err && rules_choose(agent->rules))
+		admit(agent);
+	if (settled && !err)
+		err = collector_services(agent->collector, &agent->discovery);
+	if (err)
+		log_message(LOG_WARN, "watching processes: %s; tried again soon", strerror(-err));
+	if (settled && !agent->notify.ready)
+		notify_ready(&agent->notify, "%zu binaries attached", agent->binaries);
+	if (settled && !agent->binaries && !agent->said_nothing_found) {
+		agent->said_nothing_found = true;
+		log_message(LOG_INFO, "no process has probes yet; looking for new ones");
+	}
+	if (settled)
+		adopted(agent);
+}
+
+/* Before an export: the dead must be out of the levels, and forked children in. */
+void agent_settle(struct agent *agent)
+{
+	int err = watch_settle(agent->watch, agent_clock_ns(CLOCK_MONOTONIC));
+
+	if (err)
+		log_message(LOG_WARN, "watching processes: %s; levels may be those of some moments ago", strerror(-err));
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * agent_start.c - from options to an agent that is ready to look at the host, and back.
+ */
+#include "agent.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "attach.h"
+#include "check.h"
+#include "console.h"
+#include "host.h"
+#include "lock.h"
+#include "log.h"
+#include "policy.h"
+#include "privilege.h"
+#include "rules.h"
+#include "sandbox.h"
+#include "stop.h"
+
+/* An object's descriptor and links stay open, and where links are perf events there are two per site. */
+static void files_allow(void)
+{
+	struct rlimit limit;
+
+	if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+int agent_read_rules(struct agent *agent)
+{
+	char why[512];
+	int err = policy_read(agent->options, &agent->rules, why, sizeof(why));
+
+	if (err)
+		log_message(LOG_ERROR, "rules: %s", why);
+	return err;
+}
+
+/* The flags about what is counted and in how much room: all that can be wrong with them is said before anything loads. */
+int agent_read_bounds(struct agent *agent)
+{
+	const struct options *options = agent->options;
+	char why[512] = "out of memory";
+	size_t i;
+	int err;
+
+	agent->trims = trims_new();
+	err = agent->trims ? 0 : -ENOMEM;
+	for (i = 0; !err && i < options->drop_metrics.count; i++)
+		err = trims_drop_metric(agent->trims, options->drop_metrics.text[i]);
+	for (i = 0; !err && i < options->drop_labels.count; i++) {
+		err = trims_drop_label(agent->trims, options->drop_labels.text[i]);
+		if (err == -EINVAL)
+			(void)snprintf(why, sizeof(why), "--drop-label: expected METRIC:LABEL, not '%.64s'",
+				       options->drop_labels.text[i]);
+	}
+	if (!err)
+		err = limits_choose(&options->limits, kernel_cpus(), &agent->limits, why, sizeof(why));
+	if (err)
+		log_message(LOG_ERROR, "run: %s", why);
+	return err;
+}
+
+static int lock(struct agent *agent)
+{
+	const char *directory = agent->options->run_dir;
+	pid_t pid = 0;
+
+	agent->lock = lock_take(directory, &pid);
+	if (agent->lock == -EBUSY && pid)
+		log_message(LOG_ERROR, "run: process %d is this host's agent, by the lock '%s/agent.lock'; 'probemeter stop' ends it", pid,
+			    directory);
+	else if (agent->lock == -EBUSY)
+		log_message(LOG_ERROR, "run: an agent outside of this pid namespace holds the lock '%s/agent.lock'", directory);
+	else if (agent->lock < 0)
+		log_message(LOG_ERROR, "run: '%s' cannot be used for the lock: %s; give another one with --run-dir", directory,
+			    strerror(-agent->lock));
+	return agent->lock < 0 ? agent->lock : 0;
+}
+
+/* Told to do nothing: then nothing of an earlier agent goes on either. */
+int agent_idle(struct agent *agent)
+{
+	int err;
+
+	if (!pins_there(agent->options->bpffs))
+		return 0;
+	err = lock(agent);
+	if (!err)
+		err = stop_detach(agent->options);
+	return err;
+}
+
+/* A process that is gone never comes back. But who asks for a page must have had the time to. */
+static uint64_t forget_ns(const struct options *options)
+{
+	if (options->per_process && !options->source[OPTION_FORGET] && options_exporters(options) & EXPORTER_OTLP)
+		return 1;
+	return options->forget_ms * 1000000ull;
+}
+
+int agent_start(struct agent *agent)
+{
+	struct kernel_limits limits = agent->limits;
+	unsigned exporters = options_exporters(agent->options);
+	char line[800], host[HOST_IDENTITY_BYTES];
+	int err;
+
+	if (check_refuses(line, sizeof(line))) {
+		log_message(LOG_ERROR, "run: %s; 'probemeter check' says what each requirement is for", line);
+		return -EPERM;
+	}
+	err = lock(agent);
+	if (err)
+		return err;
+	files_allow();
+	limits.per_process = agent->options->per_process;
+	limits.choose = rules_choose(agent->rules);
+	limits.by_uid = rules_by_uid(agent->rules);
+	limits.trims = trims_has_labels(agent->trims);
+	log_message(LOG_INFO, "kernel: maps of at most %.1f MiB: %u cells on %u possible CPUs, %u series, %u services",
+		    (double)kernel_bytes(&limits, kernel_cpus()) / (1 << 20), limits.cells, kernel_cpus(), limits.series,
+		    limits.services);
+	limits_describe(&limits, line, sizeof(line));
+	log_message(LOG_INFO, "limits: %s", line);
+	err = trial_run((enum kernel_links)agent->options->links, &agent->trial);
+	if (!err && sandbox_drop(agent->trial.links == KERNEL_LINKS_PERF_EVENT))
+		return -EPERM;
+	if (!err && !agent->trial.result[agent->trial.way].counts &&
+	    agent->trial.links == KERNEL_LINKS_PERF_EVENT && !privilege_events()) {
+		log_message(LOG_ERROR, "run: capabilities: missing: CAP_SYS_ADMIN: this kernel lets nobody else attach by perf events, and %s; "
+			    "run as root, or with CAP_SYS_ADMIN", agent->options->links == KERNEL_LINKS_PERF_EVENT ?
+			    "--links perf_event asks for those" : "has nothing better before Linux 6.6");
+		return -EPERM;
+	}
+	if (!err) {
+		/* The threads that answer have the filter, too. */
+		sandbox_enter();
+		if (answers_new(agent->options, &agent->answers))
+			return -EADDRNOTAVAIL;
+		err = adopt_begin(agent->options, &limits, agent->trial.links, &agent->adopted);
+	}
+	if (err) {
+		log_message(LOG_ERROR, "run: the kernel refused the BPF programs: %s; 'probemeter check' says what this host lacks",
+			    strerror(-err));
+		return err;
+	}
+	trial_describe(&agent->trial, line, sizeof(line));
+	log_message(LOG_INFO, "kernel: %s; its maps take %.1f MiB now", line,
+		    (double)kernel_bytes_now(&agent->adopted.kernel) / (1 << 20));
+	if (host_pid_namespace())
+		log_message(LOG_INFO, "this pid namespace is not the host's: processes outside of it are not seen; what they fire "
+			    "counts under what their exec gave, their levels do not: run in the host's (hostPID: true, --pid=host)");
+	agent->arena = arena_new();
+	err = host_identity("", host);
+	if (err)
+		log_message(LOG_WARN, "/var/lib/probemeter/host-id: %s; a clone of this host would get other service.instance.ids "
+			    "only by another host name", strerror(-err));
+	services_host(agent->adopted.services, host);
+	if (!services_agent(agent->adopted.services, agent->options->service_name, agent->options->resource.pair,
+			    agent->options->resource.count, &agent->own)) {
+		agent->collector = collector_new(&agent->adopted.kernel, agent->adopted.metrics, agent->adopted.services,
+						 agent->adopted.remember, agent->own, agent->trial.result[agent->trial.way].ns,
+						 agent->options->aggregation == AGGREGATION_EXPONENTIAL);
+	}
+	if (agent->collector && agent->options->forget_ms) {
+		err = collector_forgets(agent->collector, forget_ns(agent->options));
+		if (err)
+			log_message(LOG_WARN, "--forget: %s; no service is forgotten",
+				    err == -ENOTSUP ? "in a pid namespace of its own an agent does not see who lives" : strerror(-err));
+	}
+	if (agent->collector)
+		collector_choose(agent->collector, agent->rules, agent->options->per_process);
+	if (agent->collector && collector_restore(agent->collector))
+		return -ENOMEM;
+	if (agent->collector)
+		wall_after(&agent->wall, collector_latest_start(agent->collector), agent_clock_ns(CLOCK_MONOTONIC));
+	if (exporters & EXPORTER_CONSOLE)
+		agent->console = console_new(stdout);
+	if (exporters & EXPORTER_OTLP)
+		agent->sender = sender_new(agent->options);
+	if (agent->sender && agent->options->preference != PREFERENCE_CUMULATIVE) {
+		agent->delta = delta_new();
+		log_message(LOG_INFO, "delta temporality: what was acknowledged is remembered, in at most %.1f MiB",
+			    (double)delta_bytes_max(limits.cells) / (1 << 20));
+	}
+	if (!agent->collector || !agent->arena || (exporters & EXPORTER_CONSOLE && !agent->console) ||
+	    (exporters & EXPORTER_OTLP && !agent->sender) ||
+	    (agent->sender && agent->options->preference != PREFERENCE_CUMULATIVE && !agent->delta)) {
+		log_message(LOG_ERROR, "run: out of memory at the start");
+		return -ENOMEM;
+	}
+	agent_delta_resume(agent);
+	agent->events = agent_discover_events(agent);
+	agent->watch = watch_new(&agent->discovery, &agent->events, &agent->options->attach);
+	if (!agent->watch) {
+		log_message(LOG_ERROR, "run: out of memory at the start");
+		return -ENOMEM;
+	}
+	answers_set_ready(agent->answers);
+	return 0;
+}
+
+void agent_finish(struct agent *agent)
+{
+	struct object *object;
+
+	answers_free(agent->answers);
+	/* Quietly: everything goes. */
+	for (object = agent->discovery.objects.list; object; object = object->hh.next) {
+		attach_free(object->attachment);
+		object->attachment = NULL;
+	}
+	watch_free(agent->watch);
+	discover_free(&agent->discovery, &agent->events);
+	sender_free(agent->sender);
+	delta_free(agent->delta);
+	console_free(agent->console);
+	arena_free(agent->arena);
+	if (agent->adopted.pins.persistent && agent->collector)
+		log_message(LOG_INFO, "run: ended; counting goes on; 'probemeter stop --detach' ends it");
+	collector_free(agent->collector);
+	adopt_end(&agent->adopted);
+	rules_free(agent->rules);
+	trims_free(agent->trims);
+	lock_release(agent->lock);
+}
