@@ -29,10 +29,10 @@
 #define PM_MAX_METRICS 4096
 #define PM_MAX_BOUNDS 128
 /* What the agent remembers beside the maps, in a map of its own: see userspace/journal.h. */
-#define PM_JOURNAL_BYTES (4u << 20)
+#define PM_JOURNAL_BYTES (1u << 20)
 #define PM_PAGE 4096
 /* Threads that may fire in the moment of a handover, see turn.bpf.h; a bit of the word that says whose turn it is. */
-#define PM_MAX_MARKS 16384
+#define PM_MAX_MARKS 4096
 #define PM_TURN_BOTH (1ull << 63)
 /* Series per metric and service, the overflow series included (OpenTelemetry's default cardinality limit). */
 #define PM_SERIES_PER_METRIC 2000

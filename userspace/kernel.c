@@ -212,7 +212,7 @@ struct kernel_limits kernel_limits_settle(const struct kernel_limits *limits)
 	struct kernel_limits settled = *limits;
 
 	if (!settled.pieces)
-		settled.pieces = 4 * settled.series;
+		settled.pieces = 3 * settled.series;
 	if (!settled.service_cells)
 		settled.service_cells = settled.cells / 4;
 	if (!settled.service_series)

@@ -31,7 +31,7 @@ struct kernel_limits {
 	uint32_t series;
 	uint32_t services;
 	uint32_t series_per_metric; /* per metric and service, the overflow series included */
-	uint32_t pieces; /* of label values, PM_PIECE bytes each; 0: four per series */
+	uint32_t pieces; /* of label values, PM_PIECE bytes each; 0: three per series */
 	/* What one service may have of each; 0: a quarter of the cells, half of the others. */
 	uint32_t service_cells, service_series, service_pieces;
 	bool trims; /* some labels are left out: load the programs for that, too */

@@ -278,7 +278,7 @@ const struct option_row option_rows[OPTION_COUNT] = {
 		.flag = "max-label-bytes", .argument = "N",
 		.type = OPTION_TYPE_NUMBER, FIELD(limits.label_bytes), .minimum = 64, .maximum = GIB, .unit = "bytes",
 		.commands = BIT(COMMAND_RUN),
-		.help = "of label values on the host, by 64; 256 per series if not given",
+		.help = "of label values on the host, by 64; 192 per series if not given",
 	},
 	[OPTION_MAX_SERVICES] = {
 		.flag = "max-services", .argument = "N",

@@ -33,8 +33,8 @@ static void defaults_are_shares_of_the_host(void **state)
 	assert_int_equal(limits.series, 32768);
 	assert_int_equal(limits.service_series, 16384);
 	assert_int_equal(limits.service_cells, limits.cells / 4);
-	assert_int_equal(limits.pieces, 4 * 32768);
-	assert_int_equal(limits.service_pieces, 2 * 32768);
+	assert_int_equal(limits.pieces, 3 * 32768);
+	assert_int_equal(limits.service_pieces, 3 * 32768 / 2);
 	assert_int_equal(limits.services, 4096);
 }
 
