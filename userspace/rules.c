@@ -47,7 +47,12 @@ static bool path_matches(const struct rule *rule, const struct service_facts *fa
 
 static bool unit_matches(const struct rule *rule, const struct service_facts *facts)
 {
-	return facts->unit && !fnmatch(rule->glob, facts->unit, 0);
+	char full[280]; /* as systemctl has it */
+
+	if (!facts->unit)
+		return false;
+	(void)snprintf(full, sizeof(full), "%s.service", facts->unit);
+	return !fnmatch(rule->glob, facts->unit, 0) || !fnmatch(rule->glob, full, 0);
 }
 
 /* The path behind the second colon of each line, one per hierarchy. */

@@ -14,6 +14,7 @@ from capture import Server
 from checks import Checks
 from driven import snapshot_after
 from process import scratch
+from test_containers import cgroup, cgroups
 
 INTERVAL_MS = 500
 
@@ -104,6 +105,32 @@ def resources(checks, directory, binary):
     checks.equal("and are the same after a restart", ids[0], ids[1])
 
 
+def places(checks, directory, binary):
+    """Rules about the cgroup and the unit, of processes that are gone before anybody looks; and with no rule the unit's name."""
+    root = cgroups().get("v2")
+    if not root:
+        checks.skip("names by cgroup and unit", "no cgroup v2 here that may be written to")
+        return
+    top = f"probemeter-{os.getpid()}"
+    paths = {"batch": f"{top}/batch/job", "unit": f"{top}/shop-{os.getpid()}@7.service", "none": f"{top}/other-{os.getpid()}.service"}
+    rules = ["--service", f"cgroup:*/{top}/batch/*={own_name('by-cgroup')}",
+             "--service", f"unit:shop-{os.getpid()}@*.service={own_name('by-unit')}"]
+    with watched(directory, binary, *rules) as (server, agent), cgroup(root, paths["batch"]) as batch, \
+            cgroup(root, paths["unit"]) as unit, cgroup(root, paths["none"]) as none:
+        for _ in range(3):
+            brief.run(binary, 5, prefix=batch)
+            brief.run(binary, 7, prefix=unit)
+            brief.run(binary, 11, prefix=none)
+            brief.run(binary, 13, prefix=unit, OTEL_SERVICE_NAME=own_name("own"))
+        with brief.staying(binary, 100, prefix=unit):
+            for name, want in ((own_name("by-cgroup"), 15), (own_name("by-unit"), 121),
+                               (f"other-{os.getpid()}", 33), (own_name("own"), 39)):
+                checks.equal(f"{name}: exact", brief.wait_total(server, name, want), want)
+            checks.equal("the level under the unit's name",
+                         brief.Resources(snapshot_after(server)).total(own_name("by-unit"), "brief.level"), 100)
+        checks.equal("no warning", agent.warnings(directory), [])
+
+
 def per_process(checks, directory, binary):
     """--per-process: every process by itself, children too; two with nothing to tell them apart but their pids."""
     name = own_name("each")
@@ -128,7 +155,7 @@ def main():
     with scratch("identity") as directory:
         binary = brief.build(directory)
         for name, part in (("names", names), ("lives of a millisecond", brief_lives), ("titles", titles),
-                           ("resources", resources), ("per process", per_process)):
+                           ("resources", resources), ("places", places), ("per process", per_process)):
             with checks.run(name):
                 part(checks, directory, binary)
     return checks.finish()

@@ -63,6 +63,8 @@ static void selectors_match_what_they_name(void **state)
 		{ "exclude path:shop", false, false, false },
 		{ "exclude unit:shop", true, false, false },
 		{ "exclude unit:sho?", true, false, false },
+		{ "exclude unit:shop.service", true, false, false },
+		{ "exclude unit:shop.socket", false, false, false },
 		{ "exclude unit:/srv/*", false, false, false },
 		{ "exclude cgroup:/tenants/*", true, false, false },
 		{ "exclude cgroup:/system.slice/*", true, true, false },
