@@ -5,7 +5,7 @@
  * Input: the words that say how much is used, then slots, then text. The table is this process's own, and read as an agent
  * reads another's. Promised: no more than a table can hold, metrics of this object alone, and labels that are valid UTF-8.
  *
- * reaches: level_read labels_read metric_at table_address copy
+ * reaches: level_read labels_read level_at table_address copy
  */
 #include <unistd.h>
 
