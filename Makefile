@@ -6,6 +6,7 @@
 #   make test       install what is missing, build, run all tests (as root)
 #   make test-unit  the tests that need neither root nor network
 #   make fuzz TARGET=elf SECONDS=60  look for inputs that break a promise; tests/fuzz has the targets
+#   make test-packages  builds, judges, installs, upgrades and purges the packages
 #   make test-kernels  boots other kernels and lets the agent count there
 #   make soak       a flood of ten million label sets, then an hour of exports at a collector that fails at random
 #   make readme     README's tables of options and metrics, from the program's own
@@ -25,7 +26,7 @@ say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all deps run test test-unit fuzz fuzzers test-headers test-e2e test-kernels soak readme bench clean
+.PHONY: all deps run test test-unit fuzz fuzzers test-headers test-e2e test-packages test-kernels soak readme bench clean
 all: $(B)/probemeter $(B)/share/made services tests $(B)/e2e/probe_way $(B)/e2e/page_speed
 
 WARN := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
@@ -299,6 +300,11 @@ bench:
 	$(Q)scripts/deps.sh build service bench
 	$(Q)$(MAKE) --no-print-directory $(B)/probemeter $(B)/services/scriptd $(BENCH_PROGRAMS)
 	$(Q)/usr/bin/python3 tests/bench/bench.py $(BENCH_FLAGS)
+
+test-packages:
+	$(Q)scripts/deps.sh build test package
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)scripts/test.sh packages
 
 test-kernels: all
 	$(Q)scripts/deps.sh

@@ -3,7 +3,7 @@
 #
 # deps.sh - install the Debian packages this project needs, and only the missing ones
 #
-#   scripts/deps.sh                 every group but bench
+#   scripts/deps.sh                 every group but package and bench
 #   scripts/deps.sh build           what `make` needs
 #   scripts/deps.sh build service   several groups
 #   scripts/deps.sh --list [GROUP]  print the table's rows, install nothing
@@ -76,16 +76,12 @@ test    | valgrind              | memory checks of the agent
 test    | libclang-rt-dev       | sanitizers and libFuzzer of clang, for tests/fuzz
 test    | chromium              | looks at the live page
 test    | fonts-dejavu-core     | letters for it
-package | debhelper             | builds the Debian packages
+package | debhelper             | builds the Debian packages, and tests install them
 package | lintian               | judges them
 package | fakeroot              | files in them belong to root, whoever builds
-test    | debhelper             | the packages are built and installed in a test
-test    | lintian               | likewise
-test    | fakeroot              | likewise
 package | rpm                   | builds the RPM packages
-test    | rpm                   | likewise, in a test
-test    | python3-kubernetes    | knows the fields of the DaemonSet
-test    | cmake                 | finds the installed headers
+package | python3-kubernetes    | knows the fields of the DaemonSet
+package | cmake                 | finds the installed headers
 bench   | systemtap-sdt-dev     | sys/sdt.h: the classic probe
 bench   | bpftrace              | counts on that probe
 bench   | prometheus-cpp-dev    | the usual client library
