@@ -42,6 +42,9 @@ static void signals_kill(struct agent *agent)
 
 	while (!agent->told && read(agent->signal_fd, &first, sizeof(first)) == sizeof(first))
 		agent->told = first.ssi_signo != SIGHUP;
+	/* A shell has SIGINT ignored in what it starts in the background; but the first one has been heard, too. */
+	(void)signal(SIGTERM, SIG_DFL);
+	(void)signal(SIGINT, SIG_DFL);
 	(void)sigemptyset(&signals);
 	(void)sigaddset(&signals, SIGTERM);
 	(void)sigaddset(&signals, SIGINT);
