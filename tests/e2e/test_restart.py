@@ -310,9 +310,8 @@ def deltas(checks, directory):
         checks.equal("no gap, no overlap, over a change of schema too", server.complaints[:3], [])
         # One that may have arrived is sent again, and that is said.
         server.answer = capture.stall(30)
-        count = server.count()
         service.fire(40)
-        server.wait_requests(count + 1)
+        server.wait_requests(1)
         time.sleep(0.2)
         kill(agent)
         server.answer = capture.OK

@@ -14,7 +14,7 @@ for options in -O0 -O2 "-O2 -masm=intel"; do
 	$CC -std=c11 $WARNINGS $options -I"$INCLUDE" "$here/golden/golden.c" -o golden
 	for name in g.counter g.updown g.latest g.gauge g.histogram g.bounds; do
 		echo "$name"
-		python3 "$here/notes.py" bytes golden "$name"
+		/usr/bin/python3 "$here/notes.py" bytes golden "$name"
 	done >golden.txt
 	# At -O0 clang's assembler takes the long forms of jumps; ABI.md promises the places, not the distances.
 	case $options in -O0) keep='stub\|places' ;; *) keep=nothing ;; esac
@@ -24,7 +24,7 @@ for options in -O0 -O2 "-O2 -masm=intel"; do
 	./hash <"$here/golden/hash.txt" | diff <(grep -v '^#' "$here/golden/hash.txt") - ||
 		{ echo "error: hash.h changed ($CC $options)"; exit 1; }
 done
-python3 "$here/golden/hash.py" <"$here/golden/hash.txt" | diff <(grep -v '^#' "$here/golden/hash.txt") - ||
+/usr/bin/python3 "$here/golden/hash.py" <"$here/golden/hash.txt" | diff <(grep -v '^#' "$here/golden/hash.txt") - ||
 	{ echo "error: the vectors are not ABI.md's"; exit 1; }
 # ABI.md's own examples are among the vectors.
 for hash in $(sed -n 's/^| .* | `\([0-9a-f]\{16\}\)` |$/\1/p' "$INCLUDE/probemeter/ABI.md"); do

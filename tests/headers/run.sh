@@ -69,8 +69,8 @@ compile() {
 # finish FILE AFTER OPTIONS [NO_RUN]: what comes after linking; the notes; a run.
 finish() {
 	eval "${2//\{\}/$1}"
-	python3 "$here/notes.py" check "$1" "$here/modes/expected.txt" --optional m.uncalled ${3:-}
-	python3 "$here/notes.py" hide "$1"
+	/usr/bin/python3 "$here/notes.py" check "$1" "$here/modes/expected.txt" --optional m.uncalled ${3:-}
+	/usr/bin/python3 "$here/notes.py" hide "$1"
 	if [ -z "${4:-}" ]; then timeout 60 "$PWD/$1"; fi
 }
 
@@ -152,7 +152,7 @@ form_one() {
 	compile "$1" "$flags" one.c one.o
 	case $flags in *"-x c++"*) flags=${flags/-x c++/} ;; esac
 	$(cxx_of "$1") $flags one.o $3 -o program
-	python3 "$here/notes.py" check program "$here/modes/one.txt"
+	/usr/bin/python3 "$here/notes.py" check program "$here/modes/one.txt"
 	./program
 }
 
@@ -160,7 +160,7 @@ form_one() {
 form_catalogue() {
 	compile "$1" "$2" catalogue.c catalogue.o
 	$(cxx_of "$1") ${2/-x c++/} catalogue.o -o program
-	python3 "$here/notes.py" check program "$here/modes/catalogue.txt"
+	/usr/bin/python3 "$here/notes.py" check program "$here/modes/catalogue.txt"
 	./program
 }
 

@@ -13,7 +13,7 @@ case $CC in *clang*) cxx=${CC/clang/clang++} ;; *) cxx=${CC/gcc/g++} ;; esac
 for options in -O0 -O2 "-O2 -static" "-O0 -fno-pie -no-pie"; do
 	$cxx -std=c++17 $WARNINGS $options -fnon-call-exceptions -I"$INCLUDE" "$here/unwind/throw.cc" -o throw 2>throw.log ||
 		$cxx -std=c++17 $WARNINGS $options -I"$INCLUDE" "$here/unwind/throw.cc" -o throw
-	python3 "$here/notes.py" hide throw
+	/usr/bin/python3 "$here/notes.py" hide throw
 	./throw || { echo "error: an exception got lost: $options, exit code $?"; exit 1; }
 done
 
@@ -23,7 +23,7 @@ for options in "-O0 -g" -O0 -O2 "-O2 -fcf-protection" "-O3 -flto -fuse-ld=lld"; 
 	$CC -std=c11 $WARNINGS $options -I"$INCLUDE" "$here/unwind/frames.c" -o frames
 	# gdb cannot step through a probe that the kernel has turned into a call: keep an agent on this host away.
 	cp frames unwatched
-	python3 "$here/notes.py" hide unwatched
+	/usr/bin/python3 "$here/notes.py" hide unwatched
 	NOTES=$here gdb -q -nx -batch -x "$here/unwind/frames_gdb.py" ./unwatched >gdb.log 2>&1 || { cat gdb.log; exit 1; }
 	grep -q '^frames: right' gdb.log || { cat gdb.log; echo "error: gdb said nothing ($options)"; exit 1; }
 done

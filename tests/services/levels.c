@@ -7,6 +7,7 @@
  *   add N | set N | latest N | gauge X   this process's level, without labels
  *   at LABEL add N | at LABEL set N      its level with a label
  *   threads T N        T threads, each N times: +1 on one label, -1 on another, SET and then ADD on a label of its own
+ *   busy T             T threads do that until the next command comes; the answer has how often each did
  *   race T N           T threads name the same N new labels at the same time, each +1 on each
  *   sets N             N label sets, +1 on each
  *   fork               a child that obeys the same commands; the answer has its number and pid
@@ -23,6 +24,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -45,6 +47,7 @@ PROBEMETER_HISTOGRAM(levels_sizes, "levels.sizes", "By", "As many values", "of")
 
 #define MAX_CHILDREN 8
 #define MAX_THREADS 32
+#define UNTIL_TOLD LONG_MAX
 
 static struct child {
 	FILE *to, *from;
@@ -62,6 +65,7 @@ static struct worker {
 	int race;
 } workers[MAX_THREADS];
 static unsigned worker_count, arrived;
+static int enough;
 
 static void *work(void *context)
 {
@@ -80,12 +84,13 @@ static void *work(void *context)
 		}
 		return NULL;
 	}
-	for (i = 0; i < worker->n; i++) {
+	for (i = 0; i < worker->n && !__atomic_load_n(&enough, __ATOMIC_RELAXED); i++) {
 		PROBEMETER_ADD(levels_labelled, 1, "up");
 		PROBEMETER_ADD(levels_labelled, -1, "down");
 		PROBEMETER_SET(levels_labelled, i, own);
 		PROBEMETER_ADD(levels_labelled, worker->number, own);
 	}
+	worker->n = i;
 	return NULL;
 }
 
@@ -95,10 +100,17 @@ static void threads(unsigned count, long n, int race)
 
 	worker_count = count = count < MAX_THREADS ? count : MAX_THREADS;
 	arrived = 0;
+	enough = 0;
 	for (i = 0; i < count; i++) {
 		workers[i] = (struct worker){ .number = i, .n = n, .race = race };
 		if (pthread_create(&workers[i].id, NULL, work, &workers[i]))
 			exit(1);
+	}
+	if (n == UNTIL_TOLD) {
+		struct pollfd command = { .fd = fileno(in), .events = POLLIN };
+
+		(void)poll(&command, 1, -1);
+		__atomic_store_n(&enough, 1, __ATOMIC_RELAXED);
 	}
 	for (i = 0; i < count; i++)
 		(void)pthread_join(workers[i].id, NULL);
@@ -226,6 +238,13 @@ static int obey(const char *line)
 			PROBEMETER_SET(levels_latest, a);
 		} else if (!strcmp(verb, "threads") || !strcmp(verb, "race")) {
 			threads((unsigned)a, b, *verb == 'r');
+		} else if (!strcmp(verb, "busy")) {
+			threads((unsigned)a, UNTIL_TOLD, 0);
+			fprintf(out, "{\"times\": [");
+			for (b = 0; b < worker_count; b++)
+				fprintf(out, "%s%ld", b ? ", " : "", workers[b].n);
+			fprintf(out, "]}");
+			return 1;
 		} else if (!strcmp(verb, "sets")) {
 			for (b = 0; b < a; b++) {
 				(void)snprintf(label, sizeof(label), "set-%ld", b);
