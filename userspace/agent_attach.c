@@ -155,7 +155,6 @@ static void adopted(struct agent *agent)
 {
 	adopt_files(&agent->adopted, &agent->discovery.objects, &agent->events);
 	adopt_count(&agent->adopted); /* the first time; then it has nothing to do */
-	adopt_tend(&agent->adopted, &agent->discovery.objects);
 	if (remember_full(agent->adopted.remember) && !agent->said_full) {
 		agent->said_full = true;
 		log_message(LOG_WARN, "run: no room to remember more services and series for the next agent; 'probemeter stop "
@@ -185,11 +184,13 @@ void agent_watch(struct agent *agent, uint64_t now_ns)
 		adopted(agent);
 }
 
-/* Before an export: the dead must be out of the levels, and forked children in. */
+/* Before an export: the dead must be out of the levels, and forked children in. A guard that was killed is replaced here,
+ * as on a quiet host nothing else happens for half a minute. */
 void agent_settle(struct agent *agent)
 {
 	int err = watch_settle(agent->watch, agent_clock_ns(CLOCK_MONOTONIC));
 
+	adopt_tend(&agent->adopted, &agent->discovery.objects);
 	if (err)
 		log_message(LOG_WARN, "watching processes: %s; levels may be those of some moments ago", strerror(-err));
 }
