@@ -9,7 +9,7 @@
 #   make test-packages  builds, judges, installs, upgrades and purges the packages
 #   make test-kernels  boots other kernels and lets the agent count there
 #   make soak       a flood of ten million label sets, then an hour of exports at a collector that fails at random
-#   make readme     README's tables of options and metrics, from the program's own
+#   make readme     the tables in README and scripts/docs, from the program's own and the picture of costs
 #   make install    DESTDIR= PREFIX=/usr/local: program, headers, manual pages, completion, unit
 #   make deb        Debian packages, in build/deb; make rpm: RPM packages, in build/rpm; make oci: a container image
 #   make bench      what it costs, next to what else a service could use; needs a quiet machine
@@ -86,7 +86,7 @@ $(B)/probemeter: $(AGENT_OBJECTS)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(pkg_libs) -lm -lpthread -o $@
 
-# --- README's tables, manual pages, completion
+# --- tables of README and scripts/docs, manual pages, completion
 
 LIBRARY_OBJECTS := $(filter-out $(B)/userspace/main.o,$(AGENT_OBJECTS))
 
@@ -142,8 +142,8 @@ oci: $(B)/probemeter
 	$(Q)echo $(B)/oci
 
 readme: $(B)/document
-	$(Q)scripts/readme.sh $< <README.md >$(B)/README.md
-	$(Q)cmp -s $(B)/README.md README.md || cp $(B)/README.md README.md
+	$(Q)for page in README.md scripts/docs/*.md; do \
+		scripts/readme.sh $< <$$page >$(B)/page.md && { cmp -s $(B)/page.md $$page || cp $(B)/page.md $$page; } || exit; done
 
 # --- sample services
 

@@ -2,8 +2,8 @@
 /*
  * document.c - everything that is written down about options and metrics, from the tables that the agent itself uses.
  *
- *   document options        README's table of options; readme.sh puts it where it belongs
- *   document metrics        README's table of the agent's own metrics
+ *   document options        the table of options; readme.sh puts it where it belongs, in scripts/docs/operating.md
+ *   document metrics        likewise the agent's own metrics; so drops, capabilities, calls
  *   document files          the names of all files below, one a line
  *   document FILE           that file: a manual page or a completion script, named as below /usr/share
  */

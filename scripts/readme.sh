@@ -1,15 +1,24 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# readme.sh - print README.md with its generated tables made anew
+# readme.sh - print a page, README.md or one of scripts/docs, with its generated tables made anew
 #
 #   scripts/readme.sh build/document <README.md
 #
-# A table stands between "<!-- NAME: ... -->" and "<!-- end of NAME -->"; `document NAME` prints what belongs there.
-# The rest goes through as it is. `make readme` writes the result; tests/e2e/test_readme.py fails where it differs.
+# A table stands between "<!-- NAME: made by ... -->" and "<!-- end of NAME -->"; `document NAME` prints what belongs there,
+# and for costs the picture beside them does. The rest goes through as it is. `make readme` writes the results;
+# tests/e2e/test_readme.py fails where they differ.
 set -euo pipefail
 document=$1
+here=$(dirname "$0")
 end=
+
+table() {
+    case $1 in
+    costs) /usr/bin/python3 -B "$here/../tests/bench/costs.py" "$here/bench.svg" ;;
+    *) "$document" "$1" ;;
+    esac
+}
 
 while IFS= read -r line; do
     if [[ -n $end ]]; then
@@ -19,7 +28,7 @@ while IFS= read -r line; do
     printf '%s\n' "$line"
     if [[ $line =~ ^'<!-- '([a-z]+)': made by' ]]; then
         end="<!-- end of ${BASH_REMATCH[1]} -->"
-        "$document" "${BASH_REMATCH[1]}"
+        table "${BASH_REMATCH[1]}"
     fi
 done
 [[ -z $end ]] || { echo "readme: '$end' is missing" >&2; exit 1; }

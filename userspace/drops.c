@@ -2,7 +2,7 @@
 /*
  * drops.c - every way in which something may not be counted or not arrive, with counter, log line and remedy.
  *
- * Consumes the kernel's drop counters; produces the words for them, and the table that README shows. Events are dropped
+ * Consumes the kernel's drop counters; produces the words for them, and the table of them in operating.md. Events are dropped
  * by the BPF programs, points by the exporter or the collector. A series past a limit is no drop: it counts in the
  * overflow series of its metric.
  */

@@ -43,7 +43,7 @@ void drops_told_free(struct drops_told *told);
  */
 bool drops_next(struct drops_told *told, const struct metrics *metrics, const uint64_t *drop, char *ret, size_t size);
 
-/* The table for README, in Markdown. */
+/* The table for operating.md, in Markdown. */
 void drops_document(FILE *out);
 
 #endif

@@ -195,7 +195,7 @@ const char *options_noop_reason(const struct options *options);
 /* The text of --help: of one command, or of all for COMMAND_NONE. */
 void options_help(FILE *out, enum command command);
 
-/* The table of all variables and flags for README, in Markdown. */
+/* The table of all variables and flags for operating.md, in Markdown. */
 void options_document(FILE *out);
 
 void options_free(struct options *options);

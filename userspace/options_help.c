@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * options_help.c - the option table as --help and as README's table.
+ * options_help.c - the option table as --help and as a table of operating.md.
  *
  * Consumes the table, produces text, and so can neither forget an option nor name one that is gone.
  */

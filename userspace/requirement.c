@@ -304,7 +304,7 @@ const struct requirement requirements[] = {
 	{ "kernel", "attach cookies are as old as 5.15", "boot Linux 5.15 or newer", .look = look_kernel, .first = true, .needed = true },
 	{ "btf", "the programs are fitted to this kernel's types", "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y", .look = look_btf,
 	  .first = true, .needed = true },
-	{ "capabilities", "each is needed for one thing, see README",
+	{ "capabilities", "each is needed for one thing",
 	  "run as root, or with AmbientCapabilities= of scripts/systemd/probemeter.service", .look = look_capabilities, .first = true,
 	  .needed = true },
 	{ "user namespace", "capabilities of another one mean nothing to BPF",

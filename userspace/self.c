@@ -3,7 +3,7 @@
  * self.c - the agent about itself: scope probemeter.agent.
  *
  * Consumes counters of the agent, what the system says of this process, and the kernel's drops; produces samples like
- * everybody else's, and the table of them that README shows.
+ * everybody else's, and the table of them in operating.md.
  */
 #include "self.h"
 

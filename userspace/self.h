@@ -56,7 +56,7 @@ int self_samples(const struct self *self, const struct metrics *metrics, const u
 /* How many samples that makes. */
 size_t self_count(const struct metrics *metrics, const uint64_t *drop);
 
-/* The table of all of the agent's metrics for README, in Markdown. */
+/* The table of all of the agent's metrics for operating.md, in Markdown. */
 void self_document(FILE *out);
 
 #endif

@@ -89,7 +89,7 @@ def kubernetes(checks, directory):
     needed = {name for name in re.findall(r"`CAP_(\w+)`", table)}
     added = set(container["securityContext"]["capabilities"]["add"])
     # SYS_ADMIN is for kernels before 6.6 only: the manifest says so and leaves it out.
-    checks.ok("it has the capabilities of README's table, but for the one of older kernels", "SYS_ADMIN" in needed and
+    checks.ok("it has the capabilities of the documented table, but for the one of older kernels", "SYS_ADMIN" in needed and
               added == needed - {"SYS_ADMIN"}, (added, needed))
     checks.equal("the volumes that are mounted exist", sorted(mount["name"] for mount in container["volumeMounts"]),
                  sorted(volume["name"] for volume in pod["volumes"]))

@@ -18,8 +18,9 @@ import elf
 import otlp
 from agent import Agent, run_to_end
 from checks import Checks
+from documented import table
 from driven import Driven, drops, series, snapshot_after, steps_back, total, values, wait_attached
-from process import BUILD, ROOT, in_own_pid_namespace, scratch, strangers, wait_until
+from process import BUILD, in_own_pid_namespace, scratch, strangers, wait_until
 from test_memory import memlock  # what the kernel says of a process's maps
 
 PROGRAM = BUILD / "services" / "crowd"
@@ -209,14 +210,12 @@ def views(checks, directory):
 
 
 def documented():
-    """{reason: what the log has} of README's table, of events."""
-    readme = (ROOT / "README.md").read_text()
-    table = readme[readme.index("<!-- drops:"):readme.index("<!-- end of drops")]
-    return dict(re.findall(r"^\| `([^`]+)` \| `probemeter.agent.events.dropped` \| ([^|]+) \|", table, re.M))
+    """{reason: what the log has} of the table in operating.md, of events."""
+    return dict(re.findall(r"^\| `([^`]+)` \| `probemeter.agent.events.dropped` \| ([^|]+) \|", table("drops"), re.M))
 
 
 def reasons(checks, directory):
-    """Every reason that README names for events: reached, counted, in the log, and nothing else is lost."""
+    """Every reason that operating.md names for events: reached, counted, in the log, and nothing else is lost."""
     reached = {}
     with capture.Server() as server, Driven("crowd", "limits-drops") as one, \
             start(directory, server, "--max-cells", 1024) as agent:
@@ -250,7 +249,7 @@ def reasons(checks, directory):
         reached.update({reason: (metric, agent.output()) for reason, metric in lost})
         checks.equal("no_service: ends with status 0", agent.stop(), 0)
     rows = documented()
-    checks.equal("every reason that README names is reached, and no other one", sorted(reached), sorted(rows))
+    checks.equal("every documented reason is reached, and no other one", sorted(reached), sorted(rows))
     for reason, (metric, log) in reached.items():
         checks.ok(f"{reason}: the log says so", re.search(rf"metric '{metric}': \d+ {rows.get(reason)} \({reason}\): ", log),
                   log[-600:])

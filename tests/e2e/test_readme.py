@@ -1,16 +1,18 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""README says what is so: its tables are the program's own, and its example, as it stands, is compiled by both compilers
-without a warning, run, and counted by an agent."""
+"""README and the pages behind it say what is so: their tables are the program's own, their links lead somewhere, and the example, as
+it stands, is compiled by both compilers without a warning, run, and counted by an agent."""
 import contextlib
 import difflib
 import re
+import shlex
 import subprocess
 
 from agent import Agent, clean_environment, exported
 from capture import Server
 from checks import Checks
-from process import ROOT, Failed, scratch, wait_until
+from documented import PAGES, broken_links, table
+from process import BUILD, ROOT, Failed, scratch, wait_until
 
 EVENTS = 300  # the example's own loop
 
@@ -25,14 +27,26 @@ def compile_with(compiler, source, binary):
 
 
 def tables(checks):
-    """The options and metrics that README lists are those that the program knows."""
-    readme = (ROOT / "README.md").read_text()
-    fresh = subprocess.run([ROOT / "scripts/readme.sh", ROOT / "build/document"], input=readme, capture_output=True, text=True,
-                           check=True).stdout
-    stale = list(difflib.unified_diff(readme.splitlines(), fresh.splitlines(), "README.md", "made anew", lineterm="", n=0))
-    checks.ok("README's tables are up to date", not stale, f"run 'make readme': {stale[:6]}")
-    for row in ("| `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT`, `OTEL_EXPORTER_OTLP_ENDPOINT` | `--endpoint` |",):
-        checks.ok(f"README has {row}", row in fresh, "it has not")
+    """The tables on these pages are those that the program, and the picture of costs, make."""
+    for page in PAGES:
+        text = page.read_text()
+        fresh = subprocess.run([ROOT / "scripts/readme.sh", BUILD / "document"], input=text, capture_output=True, text=True,
+                               check=True).stdout
+        stale = list(difflib.unified_diff(text.splitlines(), fresh.splitlines(), page.name, "made anew", lineterm="", n=0))
+        checks.ok(f"the tables of {page.name} are up to date", not stale, f"run 'make readme': {stale[:6]}")
+    row = "| `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT`, `OTEL_EXPORTER_OTLP_ENDPOINT` | `--endpoint` |"
+    checks.ok(f"the options have {row}", row in table("options"), "they have not")
+    checks.ok("the costs have a probe with and without an agent", all(f"\n| {name} |" in table("costs") for name in
+                                                                      ("probemeter, no agent", "probemeter")), table("costs"))
+    checks.equal("links that lead nowhere", broken_links(), [])
+
+
+def other_tools(checks, binary):
+    """What README says of bpftrace: it lists our probes as any others."""
+    said = re.search(r"`(bpftrace -l '[^`]*)`", (ROOT / "README.md").read_text()).group(1)
+    done = subprocess.run(shlex.split(said.replace("./orders", str(binary))), capture_output=True, text=True, check=False)
+    checks.equal("bpftrace lists the example's probes", sorted(line.rpartition(":")[2] for line in done.stdout.splitlines()),
+                 ["order_latency", "orders_open", "orders_placed"])
 
 
 def main():
@@ -45,6 +59,8 @@ def main():
         for compiler in ("clang", "gcc"):
             done = compile_with(compiler, source, directory / "orders")
             checks.ok(f"{compiler} compiles README's example without a warning", done.returncode == 0, done.stderr)
+        with checks.run("other tools"):
+            other_tools(checks, directory / "orders")
         with checks.run("the example is counted"), Server() as server, \
                 Agent(directory, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp, OTEL_METRIC_EXPORT_INTERVAL=500) as agent:
             # First seen and attached by the agent, then run from its first event.

@@ -11,7 +11,8 @@ import capture
 import otlp
 from agent import Agent, Fired, build_fired, own_name
 from checks import Checks
-from process import ROOT, scratch, wait_until
+from documented import table
+from process import scratch, wait_until
 
 SCOPE = "probemeter.agent"
 KINDS = {"counter": ("sum", True), "up-down counter": ("sum", False), "gauge": ("gauge", None), "histogram": ("histogram", None)}
@@ -19,10 +20,8 @@ STALL_S = 0.3
 
 
 def documented():
-    """{metric: (kind, unit, attributes)} of README's table."""
-    text = (ROOT / "README.md").read_text()
-    table = text[text.index("<!-- metrics:"):text.index("<!-- end of metrics -->")]
-    rows = re.findall(r"^\| `([^`]+)` \| ([^|]+) \| `([^`]*)` \|([^|]*)\| ", table, re.MULTILINE)
+    """{metric: (kind, unit, attributes)} of the table in operating.md."""
+    rows = re.findall(r"^\| `([^`]+)` \| ([^|]+) \| `([^`]*)` \|([^|]*)\| ", table("metrics"), re.MULTILINE)
     return {name: (kind, unit, tuple(re.findall(r"`([^`]+)`", labels))) for name, kind, unit, labels in rows}
 
 
@@ -51,14 +50,14 @@ def sizes(requests):
 
 
 def as_documented(checks, own):
-    table = documented()
-    checks.ok("README documents metrics", len(table) > 10, table)
+    rows = documented()
+    checks.ok("it documents metrics", len(rows) > 10, rows)
     seen = {p.name: (p.kind, getattr(p.data, "is_monotonic", None) if p.kind == "sum" else None, p.metric.unit, tuple(p.labels))
             for p in own.points}
-    wrong = {name: (seen.get(name), row) for name, row in table.items()
+    wrong = {name: (seen.get(name), row) for name, row in rows.items()
              if name != "probemeter.agent.events.dropped" and seen.get(name) != (*KINDS[row[0]], row[1], row[2])}
     checks.equal("every documented metric is exported as documented (got, documented)", wrong, {})
-    checks.equal("and no other one", sorted(set(seen) - set(table)), [])
+    checks.equal("and no other one", sorted(set(seen) - set(rows)), [])
 
 
 def exports_are_counted(checks, directory, binary):

@@ -136,7 +136,7 @@ static void self_counts_of_a_liar_do_not_wrap(void **state)
 	arena_free(arena);
 }
 
-/* The table for README names every metric that is exported. */
+/* The table in operating.md names every metric that is exported. */
 static void self_document_is_complete(void **state)
 {
 	struct arena *arena = arena_new();
