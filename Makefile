@@ -8,6 +8,7 @@
 #   make fuzz TARGET=elf SECONDS=60  look for inputs that break a promise; tests/fuzz has the targets
 #   make test-packages  builds, judges, installs, upgrades and purges the packages
 #   make test-kernels  boots other kernels and lets the agent count there
+#   make test-arm64 the same for arm64, whose programs `make arm64` builds with Debian's cross compiler, in build/arm64
 #   make soak       a flood of ten million label sets, then an hour of exports at a collector that fails at random
 #   make readme     the tables in README and scripts/docs, from the program's own and the picture of costs
 #   make install    DESTDIR= PREFIX=/usr/local: program, headers, manual pages, completion, unit
@@ -18,22 +19,37 @@
 
 CLANG ?= clang
 CXX ?= g++
+PKG_CONFIG ?= pkg-config
 BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /sbin/bpftool) bpftool)
 PROTOC_C ?= protoc-c
 B := build
+# For another machine: make ARCH=arm64, with the libraries that scripts/tools.sh arm64 unpacked.
+ARCH := $(shell uname -m)
+ROOT :=
+ifneq ($(filter arm64 aarch64,$(ARCH)),)
+ifneq ($(shell uname -m),aarch64)
+B := build/arm64
+ROOT := $(CURDIR)/build/tools/arm64
+CC := aarch64-linux-gnu-gcc --sysroot=$(ROOT)
+CXX := aarch64-linux-gnu-g++ --sysroot=$(ROOT)
+PKG_CONFIG := PKG_CONFIG_LIBDIR=$(ROOT)/usr/lib/aarch64-linux-gnu/pkgconfig:$(ROOT)/usr/share/pkgconfig \
+	PKG_CONFIG_SYSROOT_DIR=$(ROOT) pkg-config
+LDFLAGS := -Wl,-rpath-link,$(ROOT)/usr/lib/aarch64-linux-gnu
+endif
+endif
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all deps run test test-unit fuzz fuzzers test-headers test-e2e test-packages test-kernels soak readme bench clean
+.PHONY: all deps run test test-unit fuzz fuzzers test-headers test-e2e test-packages test-kernels test-arm64 soak readme bench clean
 all: $(B)/probemeter $(B)/share/made services tests $(B)/e2e/probe_way $(B)/e2e/page_speed
 
 WARN := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 PACKAGES := libbpf zlib libprotobuf-c libcurl libcap-ng libseccomp libsystemd json-c libmicrohttpd ncursesw
 # Looked up when something is compiled, not by `make deps`, which may have to install pkg-config itself.
-pkg_cflags = $(shell pkg-config --cflags $(PACKAGES))
-pkg_libs = $(shell pkg-config --libs $(PACKAGES))
+pkg_cflags = $(shell $(PKG_CONFIG) --cflags $(PACKAGES))
+pkg_libs = $(shell $(PKG_CONFIG) --libs $(PACKAGES))
 CFLAGS ?= -O2 -g
 # A build that differs in what the maps look like, for tests of upgrades: make B=build/other SCHEMA_FLAGS='-DPM_SCHEMA=2 ...'
 SCHEMA_FLAGS ?=
@@ -41,9 +57,9 @@ AGENT_FLAGS = -std=gnu11 -D_GNU_SOURCE $(SCHEMA_FLAGS) $(WARN) -Wno-overlength-s
 
 # --- the agent: BPF object, its skeleton, generated protobuf code, C
 
-ARCH_BPF := $(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(shell uname -m)))
+ARCH_BPF := $(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(ARCH)))
 # asm/ headers of the host compiler, behind everything else.
-BPF_INCLUDES = $(shell $(CLANG) -v -E - </dev/null 2>&1 | sed -n '/<...> search starts here:/,/End of search list./{ s| \(/.*\)|-idirafter \1|p }') \
+BPF_INCLUDES = $(if $(ROOT),-idirafter $(ROOT)/usr/include/aarch64-linux-gnu) $(shell $(CLANG) -v -E - </dev/null 2>&1 | sed -n '/<...> search starts here:/,/End of search list./{ s| \(/.*\)|-idirafter \1|p }') \
 	-idirafter /usr/include/$(shell $(CC) -dumpmachine)
 
 $(B)/bpf/%.bpf.o: bpf/%.bpf.c Makefile
@@ -155,6 +171,15 @@ SERVICE_WARN := -Wall -Wextra -Wpedantic -Werror
 
 .PHONY: services
 services: $(B)/services/scriptd $(SMALL_SERVICES)
+
+# What runs in a kernel that tests boot.
+.PHONY: guest arm64
+guest: $(B)/probemeter $(addprefix $(B)/services/,hammer forker unwind)
+
+arm64:
+	$(Q)scripts/deps.sh build arm64
+	$(Q)scripts/tools.sh arm64
+	$(Q)$(MAKE) --no-print-directory ARCH=arm64 guest
 
 $(B)/services/scriptd: $(SCRIPTD_SOURCES) $(wildcard tests/services/scriptd/*.h) $(HEADERS) Makefile
 	$(call say,CC,$@)
@@ -311,6 +336,10 @@ test-kernels: all
 	$(Q)scripts/tools.sh
 	$(Q)scripts/tools.sh kernels
 	$(Q)/usr/bin/python3 -B tests/kernels/run.py --all
+
+test-arm64: arm64
+	$(Q)scripts/deps.sh
+	$(Q)/usr/bin/python3 -B tests/kernels/run.py --machine arm64 --all
 
 clean:
 	$(Q)rm -rf $(B)

@@ -27,7 +27,11 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #ifndef PT_REGS_PARM6 /* libbpf 1.1 stops at five */
+#ifdef __TARGET_ARCH_arm64
+#define PT_REGS_PARM6(ctx) (((const struct user_pt_regs *)(ctx))->regs[5])
+#else
 #define PT_REGS_PARM6(ctx) ((ctx)->r9)
+#endif
 #endif
 
 /* Set before load. */

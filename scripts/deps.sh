@@ -76,6 +76,11 @@ test    | valgrind              | memory checks of the agent
 test    | libclang-rt-dev       | sanitizers and libFuzzer of clang, for tests/fuzz
 test    | chromium              | looks at the live page
 test    | fonts-dejavu-core     | letters for it
+arm64   | gcc-aarch64-linux-gnu | compiles headers, agent and services for arm64
+arm64   | g++-aarch64-linux-gnu | in C++ too
+arm64   | libc6-dev-arm64-cross | libc for it; gcc only recommends it
+arm64   | qemu-user             | runs programs for arm64
+arm64   | qemu-system-arm       | boots kernels for it
 package | debhelper             | builds the Debian packages, and tests install them
 package | lintian               | judges them
 package | fakeroot              | files in them belong to root, whoever builds
@@ -147,14 +152,14 @@ update() {
 	die "apt-get update failed three times. Remedy: make 'apt-get update' work (network, proxy, /etc/apt/sources.list*), then run this again"
 }
 
-ALL='build service test'
+ALL='build service test arm64'
 list=0
 groups=
 for arg in "$@"; do
 	case $arg in
 	--list) list=1 ;;
 	-h|--help) sed -n '4,14s/^# \{0,1\}//p' "$0"; exit 0 ;;
-	build|service|test|package|bench) groups+=" $arg" ;;
+	build|service|test|arm64|package|bench) groups+=" $arg" ;;
 	all) groups=" $ALL" ;;
 	*) printf 'deps: %s\n' "expected a group (${ALL// /, }, bench, all) or --list, not '$arg'" >&2; exit 2 ;;
 	esac

@@ -5,6 +5,7 @@
 #
 #   scripts/tools.sh            the receivers that the end-to-end tests export to, and two other kernels
 #   scripts/tools.sh kernels    more kernels
+#   scripts/tools.sh arm64      kernels for arm64, and the libraries that programs for it are linked with
 #   scripts/tools.sh bench      what the benchmark compares with
 #   scripts/tools.sh --list     print what would be brought and from which suite
 #
@@ -16,13 +17,15 @@
 # serves is verified with Debian's archive keyring. What Debian does not have at all comes from npm's registry, in the
 # version named here, without running any script of the package.
 #
-# Result: build/tools/PACKAGE/ (the unpacked packages), build/tools/bin/ (links to the programs), build/tools/linux-SUITE/
-# (a kernel image), build/tools/python/ (the official OTLP messages as python modules, made by protoc), build/tools/npm/
+# Result: build/tools/PACKAGE/ (the unpacked packages), build/tools/bin/ (links to the programs), build/tools/linux-SUITE/ and
+# build/tools/linux-SUITE-arm64/ (a kernel image), build/tools/arm64/ (the root of an arm64 system: libraries and headers),
+# build/tools/python/ (the official OTLP messages as python modules, made by protoc), build/tools/npm/
 # (node modules).
 set -euo pipefail
 
 # group | package | suite | version at least | files that must be in it | why
 # linux-image-*: the image of the kernel that this package stands for in that suite; for machines that can run it
+# arm64: no package but all that scripts/deps.sh build names as a library, what those need, and what guests run
 TABLE='
 test  | victoria-metrics      | trixie             | 1.112 | usr/bin/victoria-metrics usr/bin/vmagent | takes OTLP, answers PromQL; vmagent hands OTLP on to Prometheus
 test  | prometheus            | bookworm           | 2.42  | usr/bin/prometheus usr/bin/promtool      | the PromQL that dashboards really use
@@ -31,6 +34,11 @@ test  | linux-image-cloud-amd64 | bookworm           | 6.1   | vmlinuz          
 test  | linux-image-cloud-amd64 | trixie-backports   | 7     | vmlinuz                                  | the newest
 kernels | linux-image-cloud-amd64 | bookworm-backports | 6.12 | vmlinuz                                 | in between
 kernels | linux-image-cloud-amd64 | bullseye         | 5.10  | vmlinuz                                  | too old: must be refused
+arm64 | linux-image-arm64     | bookworm           | 6.1   | vmlinuz                                  | as above
+arm64 | linux-image-arm64     | bookworm-backports | 6.12  | vmlinuz                                  |
+arm64 | linux-image-arm64     | trixie-backports   | 7     | vmlinuz                                  |
+arm64 | linux-image-arm64     | bullseye           | 5.10  | vmlinuz                                  |
+arm64 | arm64                 | bookworm           | 0     | bin/busybox usr/include/bpf/bpf.h        | libraries, as for this machine
 bench | opentelemetry-cpp     | bookworm-backports | 1.19  | usr/lib                                  | the SDK for C++, to compare with
 bench | opentelemetry-cpp-dev | bookworm-backports | 1.19  | usr/include/opentelemetry/sdk/metrics    | its headers
 '
@@ -55,6 +63,7 @@ rows() {
 # place PACKAGE SUITE - its directory under build/tools
 place() {
 	case $1 in
+	linux-image-arm64) echo "linux-$2-arm64" ;;
 	linux-image-*) echo "linux-$2" ;;
 	*) echo "$1" ;;
 	esac
@@ -101,7 +110,7 @@ mirrors() {
 
 # private_apt ARG... - apt-get with sources, lists and cache under $state
 private_apt() {
-	apt-get -qq -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$state/sources" \
+	apt-get -qq -o APT::Architecture="$architecture" -o APT::Architectures="$architecture" -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$state/sources" \
 		-o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null \
 		-o Dir::State="$state" -o Dir::State::Lists="$state/lists" -o Dir::State::Status="$state/status" \
 		-o Dir::Cache="$state/cache" -o Acquire::Languages=none -o Acquire::PDiffs=false \
@@ -129,10 +138,43 @@ download() {
 	ls "$state"/debs/*.deb
 }
 
+# libraries - what arm64/ is made of
+libraries() {
+	scripts/deps.sh --list build | awk '$2 ~ /-dev$/ { print $2 }'
+	printf '%s\n' libstdc++6 busybox-static
+}
+
+# bring_root FILE... - those packages and all that they need, in one tree as if they were installed there
+bring_root() {
+	local deb link to
+	# shellcheck disable=SC2046
+	private_apt -o Debug::NoLocking=1 --download-only --no-install-recommends --yes install $(libraries) >"$state/log" 2>&1 ||
+		die "cannot download the libraries for arm64: $(tail -1 "$state/log"). Remedy: see that the mirror in this machine's apt sources carries arm64"
+	rm -rf "${tools:?}/arm64" "$tools/.arm64"
+	for link in bin lib sbin; do
+		mkdir -p "$tools/.arm64/usr/$link"
+		ln -s "usr/$link" "$tools/.arm64/$link"
+	done
+	for deb in "$state"/cache/archives/*.deb; do
+		dpkg-deb --fsys-tarfile "$deb" | tar -x --keep-directory-symlink --exclude=./dev -C "$tools/.arm64"
+	done
+	# What points to the root of a file system means this one's.
+	find "$tools/.arm64" -type l -lname '/*' -printf '%p\t%l\n' | while IFS=$'\t' read -r link to; do
+		ln -sfnr "$tools/.arm64$to" "$link"
+	done
+	complete "$tools/.arm64" "$@" || die "the libraries for arm64 do not hold all of: $*"
+	mv "$tools/.arm64" "$tools/arm64"
+	say "$(find "$state/cache/archives" -name '*.deb' | wc -l) packages for arm64"
+}
+
 # bring PACKAGE SUITE VERSION FILE... - download, verify, unpack aside, move into place
 bring() {
 	local package=$1 suite=$2 version=$3 deb got into next
 	shift 3
+	if [[ $package == arm64 ]]; then
+		bring_root "$@"
+		return
+	fi
 
 	deb=$(download "$package/$suite" "$suite")
 	got=$(dpkg-deb -f "$deb" Version)
@@ -160,11 +202,12 @@ bring() {
 }
 
 group=test
+architecture=$(dpkg --print-architecture 2>/dev/null || true)
 case ${1:-} in
 '') ;;
-bench|kernels) group=$1 ;;
+bench|kernels|arm64) group=$1 ;;
 --list)
-	for group in test kernels bench; do
+	for group in test kernels arm64 bench; do
 		rows | while IFS='|' read -r package suite version files why; do
 			printf '%-22s %-19s >= %-6s %s\n' "$package" "$suite" "$version" "$why"
 		done
@@ -173,10 +216,11 @@ bench|kernels) group=$1 ;;
 		[[ -z $package ]] || printf '%-22s %-19s =  %-6s %s\n' "${package// /}" npm "${version// /}" "${why# }"
 	done <<<"$NPM"
 	exit 0 ;;
--h|--help) sed -n '4,21s/^# \{0,1\}//p' "$0"; exit 0 ;;
-*) printf "tools: expected bench, kernels, --list or no argument, not '%s'\n" "$1" >&2; exit 2 ;;
+-h|--help) sed -n '4,24s/^# \{0,1\}//p' "$0"; exit 0 ;;
+*) printf "tools: expected arm64, bench, kernels, --list or no argument, not '%s'\n" "$1" >&2; exit 2 ;;
 esac
 
+[[ $group != arm64 ]] || architecture=arm64
 modules=$tools/python/opentelemetry/proto/collector/metrics/v1/metrics_service_pb2.py
 [[ -n $(missing) || ($group == test && (! -e $modules || -n $(npm_missing))) ]] || exit 0
 

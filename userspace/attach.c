@@ -20,7 +20,11 @@
 #include "probe.skel.h"
 
 const char *const attach_way_name[ATTACH_WAYS] = {
+#ifdef __aarch64__
+	[ATTACH_NOTED] = "4-byte nop",
+#else
 	[ATTACH_NOTED] = "1-byte nop",
+#endif
 	[ATTACH_FAST5] = "5-byte nop",
 	[ATTACH_FAST10] = "10-byte nop",
 };

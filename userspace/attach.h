@@ -10,7 +10,7 @@
 
 /* Which instructions of a stub are probed. Every hit passes exactly one of them. */
 enum attach_way {
-	ATTACH_NOTED, /* the 1-byte nop that the USDT note names: a trap, on every kernel */
+	ATTACH_NOTED, /* the nop that the USDT note names: a trap, on every kernel */
 	ATTACH_FAST5, /* the 5-byte nop, and the slow one for whom the guard turns away */
 	ATTACH_FAST10, /* the 10-byte nop, and the slow one */
 	ATTACH_WAYS,

@@ -402,6 +402,18 @@ static void segment_add(struct reader *reader, const Elf64_Phdr *segment)
 	reader->result.segment_count++;
 }
 
+#ifdef __aarch64__
+#define MACHINE EM_AARCH64
+#else
+#define MACHINE EM_X86_64
+#endif
+
+/* Machines that the headers know. */
+static const char *machine_name(uint16_t machine)
+{
+	return machine == EM_X86_64 ? "x86-64" : machine == EM_AARCH64 ? "arm64" : "another machine";
+}
+
 static bool header_fits(const Elf64_Ehdr *header)
 {
 	const int native = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB;
@@ -436,6 +448,17 @@ static int segments_read(struct reader *reader, const Elf64_Ehdr *header)
 	return 0;
 }
 
+/* Another machine's file, which an emulator may run here: its metrics are told of, and none is counted. */
+static int machine_refuse(struct reader *reader, uint16_t machine)
+{
+	if (!reader->result.count)
+		return -ENOEXEC;
+	problem(reader, "it is built for %s, and only programs for %s can be probed here", machine_name(machine),
+		machine_name(MACHINE));
+	reader->result.count = 0;
+	return 0;
+}
+
 int descriptors_read(int fd, struct arena *arena, struct descriptors *ret)
 {
 	struct reader reader = { .fd = fd, .arena = arena };
@@ -457,6 +480,8 @@ int descriptors_read(int fd, struct arena *arena, struct descriptors *ret)
 		return -ENOMEM;
 	err = segments_read(&reader, &header);
 	arena_free(reader.scratch);
+	if (!err && header.e_machine != MACHINE)
+		err = machine_refuse(&reader, header.e_machine);
 	if (!err)
 		*ret = reader.result;
 	return err;
@@ -464,11 +489,12 @@ int descriptors_read(int fd, struct arena *arena, struct descriptors *ret)
 
 int descriptors_bias(const struct descriptors *descriptors, uint64_t map_start, uint64_t offset, uint64_t *ret)
 {
+	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	size_t i;
 
 	for (i = 0; i < descriptors->segment_count; i++) {
 		const struct segment *s = &descriptors->segment[i];
-		uint64_t start = s->offset & ~4095ull;
+		uint64_t start = s->offset & ~(page - 1);
 
 		/* Neighbouring segments may share a page of the file; only an executable mapping is asked for. */
 		if (s->executable && offset >= start && offset < s->offset + s->file_size) {

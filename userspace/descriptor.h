@@ -14,8 +14,8 @@
 /* One metric of one linked object. Offsets are into the file, addresses are the file's virtual ones; 0: none. */
 struct descriptor {
 	struct metric metric; /* id not set */
-	uint64_t noted; /* offset of the 1-byte nop that the USDT note names */
-	uint64_t fast5; /* offset of the guarded 5-byte nop */
+	uint64_t noted; /* offset of the nop that the USDT note names */
+	uint64_t fast5; /* offset of the guarded 5-byte nop; 0 where stubs have one nop */
 	uint64_t fast10; /* offset of the guarded 10-byte nop */
 	uint64_t slow; /* offset of the 1-byte nop for those the guard turns away */
 	uint64_t semaphore; /* offset */
@@ -49,7 +49,9 @@ struct descriptors {
  * @arena:  owns what @ret points to
  * @ret:    descriptors; untouched on failure
  *
- * Return: 0 (also with no descriptor at all), -ENOEXEC if @fd is no 64-bit ELF file of this byte order, -ENOMEM, -EIO.
+ * What is built for another machine has a problem and no descriptor.
+ *
+ * Return: 0 (also with no descriptor at all), -ENOEXEC if @fd is no 64-bit ELF file of this machine, -ENOMEM, -EIO.
  * Source: include/probemeter/ABI.md.
  */
 int descriptors_read(int fd, struct arena *arena, struct descriptors *ret);

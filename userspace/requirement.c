@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: BSD-2-Clause */
+	ret->met = major > OLDEST_MAJOR || (major == OLDEST_MAJOR && minor >= OLDEST_MINOR);/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * requirement.c - the table of what a host must have, and the look at each.
  *
@@ -37,6 +37,19 @@
 /* Inodes that the kernel gives to the initial namespaces, for ever (include/linux/proc_ns.h). */
 #define INITIAL_USER 0xeffffffdu
 #define INITIAL_CGROUP 0xeffffffbu
+/* The oldest kernel. For arm64 a program could not call functions of its own beside a tail call before 6.0 (commit d4609a5d8c70),
+ * and ours do (probe.bpf.c, stack_of_its_own()). */
+#ifdef __aarch64__
+#define OLDEST_MAJOR 6
+#define OLDEST_MINOR 0
+#define OLDEST "6.0"
+#define OLDEST_WHY "tail calls beside calls of functions are as old as 6.0 on arm64"
+#else
+#define OLDEST_MAJOR 5
+#define OLDEST_MINOR 15
+#define OLDEST "5.15"
+#define OLDEST_WHY "attach cookies are as old as 5.15"
+#endif
 #define COLLECTOR_MS 5000
 /* Room for the agent itself beside its maps. With nothing to count it takes 16 MiB. */
 #define OWN_BYTES (48ull << 20)
@@ -301,7 +314,7 @@ static void look_collector(const struct options *options, struct finding *ret)
 }
 
 const struct requirement requirements[] = {
-	{ "kernel", "attach cookies are as old as 5.15", "boot Linux 5.15 or newer", .look = look_kernel, .first = true, .needed = true },
+	{ "kernel", OLDEST_WHY, "boot Linux " OLDEST " or newer", .look = look_kernel, .first = true, .needed = true },
 	{ "btf", "the programs are fitted to this kernel's types", "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y", .look = look_btf,
 	  .first = true, .needed = true },
 	{ "capabilities", "each is needed for one thing",

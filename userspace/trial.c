@@ -3,7 +3,7 @@
  * trial.c - the fastest nop, by trial rather than by version.
  *
  * Kernels differ in which nops they turn into a call, and one of them kills forked children that hit a patched site
- * without the guard (site.h). So a child of the agent fires this binary's own stub, forks, and the grandchild fires
+ * without the guard (stub_x86_64.h). So a child of the agent fires this binary's own stub, forks, and the grandchild fires
  * too, with each way attached in turn; a way is good if all are alive and the kernel counted every hit. At last the child
  * locks itself in behind seccomp and fires once more: the call that a nop becomes is a system call, and a kernel that shows
  * it to filters would kill a service that has one.
@@ -201,8 +201,12 @@ int trial_run(enum kernel_links links, struct trial *ret)
 	trial.links = kernel.links;
 	for (way = 0; way < ATTACH_WAYS; way++) {
 		struct trial_result *result = &trial.result[way];
-		int failed = try_way(&kernel, way, fd, stub, result);
+		struct kernel_site places[2];
+		int failed;
 
+		if (way != ATTACH_NOTED && attach_places(way, stub, 0, places) < 2)
+			continue; /* stubs of this machine have one nop */
+		failed = try_way(&kernel, way, fd, stub, result);
 		log_message(LOG_DEBUG, "trial: %s: %s, %.0f ns per hit", attach_way_name[way],
 			    failed ? strerror(-failed) : result->counts ? "counts" : "does not count every hit", result->ns);
 		/* The ways differ by half and more where one is optimised: a quarter is what a busy host can do to a fast one. */

@@ -22,9 +22,9 @@
 #define PROBEMETER_TAG_METRIC 1 /* u32 kind, u32 number of labels */
 #define PROBEMETER_TAG_TEXT 2 /* place, u32 bytes: scope, name, unit, description, labels, each with its NUL */
 #define PROBEMETER_TAG_SEMAPHORE 3 /* place of a u16 that the kernel raises */
-#define PROBEMETER_TAG_SITE 4 /* place of the 1-byte nop that the USDT note names as well */
-#define PROBEMETER_TAG_FAST 5 /* place of the 5-byte nop, place of the 10-byte nop: only where the guard lets pass */
-#define PROBEMETER_TAG_SLOW 6 /* place of the 1-byte nop for everyone else */
+#define PROBEMETER_TAG_SITE 4 /* place of the nop (x86-64: of one byte) that the USDT note names as well */
+#define PROBEMETER_TAG_FAST 5 /* place of the 5-byte nop, place of the 10-byte nop: only where the guard lets pass; x86-64 alone */
+#define PROBEMETER_TAG_SLOW 6 /* place of the 1-byte nop for everyone else; x86-64 alone */
 #define PROBEMETER_TAG_BOUNDS 7 /* place, u32 bytes: ascending IEEE-754 binary64 */
 #define PROBEMETER_TAG_LEVELS 8 /* place, u32 version: the linked object's level table */
 
@@ -41,8 +41,8 @@
 #define PROBEMETER_LEVEL_RESERVED 64 /* of them kept for overflow slots, one per metric */
 #define PROBEMETER_LEVEL_INDEX 4096
 #define PROBEMETER_LEVEL_TEXT 131072
-/* Bytes of the table that a fork wipes: the values, a whole number of pages of every size Linux has on this
- * architecture. */
+/* Bytes of the table that a fork wipes, the values: a whole number of pages on x86-64; on arm64, whose pages may have 64 KiB,
+ * together with as many that lie unused before the table. */
 #define PROBEMETER_LEVEL_WIPED 32768
 #define PROBEMETER_LEVEL_BYTES 225280
 

@@ -26,7 +26,7 @@ PROBEMETER_INLINE_ struct probemeter_levels *probemeter_levels_(void)
 
 	/* In assembly like the table itself, so that no compiler or LTO partition has to know the symbol. */
 	__asm__(".weak probemeter_levels\n.hidden probemeter_levels\n"
-		PROBEMETER_ASM_("leaq probemeter_levels(%%rip), %0", "lea %0, probemeter_levels[rip]")
+		PROBEMETER_LEVELS_ADDRESS_
 		: "=r"(table));
 	return table;
 }
@@ -146,8 +146,7 @@ PROBEMETER_QUIET_END_
 
 #define PROBEMETER_LEVEL_(id, kind, n, text)                                                                 \
 	PROBEMETER_SITE_(id, kind, n, text, "-8",                                                            \
-			 PROBEMETER_WIPED_(probemeter_levels, 32768, 225280, "32776+probemeter_levels"),      \
-			 PROBEMETER_LEVELS_FIELD_, )                                                         \
+			 PROBEMETER_LEVELS_REGION_, PROBEMETER_LEVELS_FIELD_, )                                      \
 	PROBEMETER_CHECKS_(id)                                                                               \
 	PROBEMETER_INLINE_ int probemeter_enabled_##id(void)                                                 \
 	{                                                                                                    \

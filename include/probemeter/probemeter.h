@@ -35,7 +35,7 @@
  *
  * -DPROBEMETER_DISABLE, and every platform we do not support, compile all of it to nothing.
  * -DPROBEMETER_TEST records in the process instead; see test.h. (With both, DISABLE holds.)
- * How it works: site.h (counters, histograms), level.h (the rest), ABI.md (what is promised for ever).
+ * How it works: site.h and stub_*.h (counters, histograms), level.h (the rest), ABI.md (what is promised for ever).
  */
 #ifndef PROBEMETER_H
 #define PROBEMETER_H
@@ -47,9 +47,10 @@
 #include <probemeter/disable.h>
 #elif defined(PROBEMETER_TEST)
 #include <probemeter/test.h>
-#elif !defined(__linux__) || !defined(__ELF__) || !defined(__x86_64__) || defined(__ILP32__) || !defined(__GNUC__)
+#elif !defined(__linux__) || !defined(__ELF__) || !defined(__GNUC__) || defined(__ILP32__) || \
+	!(defined(__x86_64__) || (defined(__aarch64__) && defined(__AARCH64EL__)))
 #include <probemeter/disable.h>
-#elif defined(__code_model_large__) && !defined(__clang__)
+#elif defined(__x86_64__) && defined(__code_model_large__) && !defined(__clang__)
 /* gcc gives inline assembly no address as a constant there. */
 #include <probemeter/disable.h>
 #else

@@ -20,10 +20,10 @@ def altered_headers(directory, name, old, new):
     """A copy of include/ under @directory in which @old, which must be there once, has become @new."""
     copy = pathlib.Path(directory) / f"include-{name}"
     shutil.copytree(ROOT / "include", copy)
-    site = copy / "probemeter" / "site.h"
+    site = copy / "probemeter" / "stub_x86_64.h"
     text = site.read_text()
     if text.count(old) != 1:
-        raise Failed(f"site.h has {old!r} {text.count(old)} times: what does the stub look like now?")
+        raise Failed(f"stub_x86_64.h has {old!r} {text.count(old)} times: what does the stub look like now?")
     site.write_text(text.replace(old, new))
     return copy
 

@@ -25,8 +25,13 @@ PROBEMETER_HISTOGRAM(redzone_real, "redzone.real", "1", "A floating value", "a")
 #define CALLS 100000
 #endif
 #define LEAF __attribute__((noinline)) static
+#ifdef __x86_64__
+#define REAL "+x" /* a register for floating values */
+#else
+#define REAL "+w"
+#endif
 
-/* Sixteen words: the whole red zone. Written before the probe, read behind it. */
+/* Sixteen words: the whole red zone, where there is one. Written before the probe, read behind it. */
 LEAF unsigned long integers(unsigned long seed)
 {
 	unsigned long local[16], sum = 0;
@@ -58,10 +63,10 @@ LEAF double reals(double x)
 	double a = x + 1, b = x * 3, c = x - 7, d = x / 2, e = x * x, f = x + 0.25, g = -x, h = x * 5;
 	long i = (long)x, j = i * 3, k = i ^ 0x55, l = i << 2;
 
-	__asm__ volatile("" : "+x"(a), "+x"(b), "+x"(c), "+x"(d), "+x"(e), "+x"(f), "+x"(g), "+x"(h));
+	__asm__ volatile("" : REAL(a), REAL(b), REAL(c), REAL(d), REAL(e), REAL(f), REAL(g), REAL(h));
 	__asm__ volatile("" : "+r"(i), "+r"(j), "+r"(k), "+r"(l));
 	PROBEMETER_RECORD(redzone_real, x, "real");
-	__asm__ volatile("" : "+x"(a), "+x"(b), "+x"(c), "+x"(d), "+x"(e), "+x"(f), "+x"(g), "+x"(h));
+	__asm__ volatile("" : REAL(a), REAL(b), REAL(c), REAL(d), REAL(e), REAL(f), REAL(g), REAL(h));
 	__asm__ volatile("" : "+r"(i), "+r"(j), "+r"(k), "+r"(l));
 	return a + b + c + d + e + f + g + h + (double)(i + j + k + l);
 }
@@ -104,7 +109,11 @@ LEAF unsigned long around_expected(unsigned long seed)
 }
 
 /* The stub's guard (ABI.md): 0 in a process that takes the slow way. */
+#ifdef __x86_64__
 extern unsigned char probemeter_home[4096] __attribute__((visibility("hidden")));
+#else
+static const unsigned char probemeter_home[] = { 1 }; /* there is one way */
+#endif
 
 static void call_all(void)
 {

@@ -23,7 +23,7 @@ WORKERS = 50
 EVENTS = 400  # from each of two threads of each worker and grandchild
 FORKS = 1000
 QUIET = 100
-# What stands in site.h, and would not without the guard.
+# What stands in stub_x86_64.h, and would not without the guard.
 ALTERED = (("unguarded", "without the guard", '"je 993f\\n"'),
            ("forgetful", "without its memory of an ancestor's hit", '"jne 994f\\n"'))
 

@@ -20,7 +20,7 @@ from agent import Agent
 from process import ROOT, in_own_pid_namespace, scratch
 
 HERE = pathlib.Path(__file__).resolve().parent
-# What other versions of the headers would write into a descriptor; site.h has the line that is replaced.
+# What other versions of the headers would write into a descriptor; one header has the line that is replaced.
 FAST = 'PROBEMETER_FIELD_(PROBEMETER_TAG_FAST, 8) PROBEMETER_PLACE_("991b") PROBEMETER_PLACE_("992b")'
 SITE = 'PROBEMETER_FIELD_(PROBEMETER_TAG_SITE, 4) PROBEMETER_PLACE_("990b")'
 SLOW = 'PROBEMETER_FIELD_(PROBEMETER_TAG_SLOW, 4) PROBEMETER_PLACE_("994b")'
@@ -39,13 +39,11 @@ def build_plugin(directory, name, version="same"):
     include = pathlib.Path(directory) / f"include-{version}"
     if not include.exists():
         shutil.copytree(ROOT / "include", include)
-        site = include / "probemeter/site.h"
-        text = site.read_text()
         for before, after in VERSIONS[version].items():
-            if text.count(before) != 1:
-                raise ValueError(f"site.h has no longer just one {before}")
-            text = text.replace(before, after)
-        site.write_text(text)
+            found = [path for path in (include / "probemeter").glob("*.h") if path.read_text().count(before) == 1]
+            if len(found) != 1:
+                raise ValueError(f"the headers have no longer just one {before}")
+            found[0].write_text(found[0].read_text().replace(before, after))
     path = pathlib.Path(directory) / f"{name}.so"
     subprocess.run([os.environ.get("CC", "cc"), "-std=gnu11", "-O2", "-fPIC", "-shared", "-Wall", "-Wextra", "-Werror",
                     f"-I{include}", str(HERE / "plugin.c"), "-o", str(path)], check=True)

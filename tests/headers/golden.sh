@@ -10,7 +10,12 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-for options in -O0 -O2 "-O2 -masm=intel"; do
+case $($CC -dumpmachine) in
+aarch64*) bytes=aarch64.txt emulator=$EMULATOR modes="-O0 -O1 -O2" ;;
+*) bytes=golden.txt emulator= modes="-O0 -O2 -O2,-masm=intel" ;;
+esac
+for options in $modes; do
+	options=${options/,/ }
 	$CC -std=c11 $WARNINGS $options -I"$INCLUDE" "$here/golden/golden.c" -o golden
 	for name in g.counter g.updown g.latest g.gauge g.histogram g.bounds; do
 		echo "$name"
@@ -18,10 +23,10 @@ for options in -O0 -O2 "-O2 -masm=intel"; do
 	done >golden.txt
 	# At -O0 clang's assembler takes the long forms of jumps; ABI.md promises the places, not the distances.
 	case $options in -O0) keep='stub\|places' ;; *) keep=nothing ;; esac
-	diff <(grep -v "^\($keep\)" "$here/golden/golden.txt") <(grep -v "^\($keep\)" golden.txt) || { echo "error: the ABI changed ($CC $options)"; exit 1; }
+	diff <(grep -v "^\($keep\)" "$here/golden/$bytes") <(grep -v "^\($keep\)" golden.txt) || { echo "error: the ABI changed ($CC $options)"; exit 1; }
 
 	$CC -std=c11 $WARNINGS $options -I"$INCLUDE" "$here/golden/hash.c" -o hash
-	./hash <"$here/golden/hash.txt" | diff <(grep -v '^#' "$here/golden/hash.txt") - ||
+	$emulator ./hash <"$here/golden/hash.txt" | diff <(grep -v '^#' "$here/golden/hash.txt") - ||
 		{ echo "error: hash.h changed ($CC $options)"; exit 1; }
 done
 /usr/bin/python3 "$here/golden/hash.py" <"$here/golden/hash.txt" | diff <(grep -v '^#' "$here/golden/hash.txt") - ||

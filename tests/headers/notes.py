@@ -17,10 +17,27 @@ import struct
 import sys
 
 KINDS = {1: "counter", 2: "updowncounter", 3: "updowncounter_latest", 4: "gauge", 5: "histogram"}
-NOP5 = bytes.fromhex("0f1f440000")
-NOP10 = bytes.fromhex("662e0f1f840000000000")
 LEVEL_BYTES = 225280
-ARGUMENTS = ["%rdi", "%rsi", "%rdx", "%rcx", "%r8", "%r9"]
+
+
+class X86:
+    """A stub of x86-64: three ways past the site, aligned to a line of the cache."""
+    places = {"site": b"\x90", "fast5": bytes.fromhex("0f1f440000"), "fast10": bytes.fromhex("662e0f1f840000000000"),
+              "slow": b"\x90"}
+    entry, stub_bytes, align, linked = 0, 55, 64, (3, 28, 37, 44)  # where the stub begins before its site; distances in it
+    arguments = ["%rdi", "%rsi", "%rdx", "%rcx", "%r8", "%r9"]
+    level_page, level_offset = 4096, 0
+
+
+class Arm64:
+    """A stub of arm64: bti c, the site, ret."""
+    places = {"site": bytes.fromhex("1f2003d5")}
+    entry, stub_bytes, align, linked = 4, 12, 4, ()
+    arguments = ["x0", "x1", "x2", "x3", "x4", "x5"]
+    level_page, level_offset = 65536, 32768
+
+
+MACHINES = {62: X86, 183: Arm64}
 
 
 class Wrong(Exception):
@@ -37,6 +54,9 @@ class Elf:
         with open(path, "rb") as file:
             self.data = file.read()
         expect(self.data[:6] == b"\x7fELF\x02\x01", "not a 64-bit little-endian ELF")
+        machine, = struct.unpack_from("<H", self.data, 18)
+        expect(machine in MACHINES, "machine %d" % machine)
+        self.machine = MACHINES[machine]
         phoff, shoff = struct.unpack_from("<QQ", self.data, 32)
         phentsize, phnum, shentsize, shnum, shstrndx = struct.unpack_from("<5H", self.data, 54)
         self.segments = [
@@ -117,7 +137,8 @@ def descriptor(elf, offset, size, vaddr):
         else:
             raise Wrong("unknown tag %d" % tag)
         at += length
-    wanted = [(1, 8), (2, 8), (3, 4), (4, 4), (5, 8), (6, 4)]
+    wanted = [(1, 8), (2, 8), (3, 4), (4, 4)]
+    wanted += [(5, 8), (6, 4)] if elf.machine is X86 else []
     wanted += [(7, 8)] if metric.bounds else []
     wanted += [(8, 8)] if metric.kind in (2, 3, 4) else []
     expect(seen == wanted, "fields %s, not %s" % (seen, wanted))
@@ -155,12 +176,11 @@ def check_places(elf, metrics):
             got = elf.read(place, len(wanted), metric.name + ": " + what)
             expect(got == wanted, "%s: %s holds %s" % (metric.name, what, got.hex()))
 
-        code(metric.site, b"\x90", "site")
-        code(metric.fast5, NOP5, "5-byte nop")
-        code(metric.fast10, NOP10, "10-byte nop")
-        code(metric.slow, b"\x90", "slow")
-        expect(metric.site < metric.fast5 < metric.fast10 < metric.slow < metric.site + 64, metric.name + ": order")
-        expect(metric.site % 64 == 0, metric.name + ": the stub is not aligned")
+        for what, wanted in elf.machine.places.items():
+            code(getattr(metric, what), wanted, what)
+        places = [getattr(metric, what) for what in elf.machine.places]
+        expect(places == sorted(set(places)) and places[-1] < metric.site + 64, metric.name + ": order")
+        expect(metric.site % elf.machine.align == 0, metric.name + ": the stub is not aligned")
         what = metric.name + ": semaphore"
         segment = elf.segment(metric.semaphore, 2, what)
         expect(segment["flags"] & 2, what + " is not writable")
@@ -169,7 +189,8 @@ def check_places(elf, metrics):
         if metric.levels is not None:
             segment = elf.segment(metric.levels, LEVEL_BYTES, metric.name + ": levels")
             expect(segment["flags"] & 2, metric.name + ": levels are not writable")
-            expect(metric.levels % 4096 == 0, metric.name + ": levels are not on a page's start")
+            expect(metric.levels % elf.machine.level_page == elf.machine.level_offset,
+                   metric.name + ": levels are not where pages can be cleared")
             expect(metric.levels >= segment["vaddr"] + segment["filesz"], metric.name + ": levels are in the file")
     for what in ("site", "semaphore"):
         places = [getattr(metric, what) for metric in metrics]
@@ -202,7 +223,8 @@ def check_usdt(elf, metrics, ids, any_number):
         expect(name == ids.get(metric.name, metric.name.replace(".", "_")), "USDT %s at %s" % (name, metric.name))
         expect(semaphore == metric.semaphore, "USDT %s: semaphore %#x" % (name, semaphore))
         sign = "8" if metric.kind == 5 else "-8"
-        wanted = " ".join([sign + "@%rdi"] + ["8@" + register for register in ARGUMENTS[1:2 + metric.labels]])
+        value, *others = elf.machine.arguments[:2 + metric.labels]
+        wanted = " ".join([sign + "@" + value] + ["8@" + register for register in others])
         expect(arguments == wanted, "USDT %s: arguments %s" % (name, arguments))
 
 
@@ -268,11 +290,11 @@ def command_bytes(arguments):
         if metric.bounds:
             print("bounds    " + metric.bounds.hex())
         # The stub: distances to `home` and `state` are the linker's.
-        stub = elf.read(metric.site, 55, "stub").hex()
-        for at in (3, 28, 37, 44):
+        stub = elf.read(metric.site - elf.machine.entry, elf.machine.stub_bytes, "stub").hex()
+        for at in elf.machine.linked:
             stub = stub[:2 * at] + "xxxxxxxx" + stub[2 * at + 8:]
         print("stub      " + stub)
-        print("places    +0 +%d +%d +%d" % tuple(p - metric.site for p in (metric.fast5, metric.fast10, metric.slow)))
+        print("places    " + " ".join("+%d" % (getattr(metric, what) - metric.site) for what in elf.machine.places))
         for name, location, _, usdt_arguments in usdt_of(elf):
             if location == metric.site:
                 print("usdt      probemeter:%s %s" % (name, usdt_arguments))

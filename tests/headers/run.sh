@@ -15,6 +15,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 warnings="-Wall -Wextra -Wpedantic -Werror"
+export EMULATOR="qemu-aarch64 -L /usr/aarch64-linux-gnu"
 
 # One case in a directory of its own. $1: the work directory, $2: a row of the table that cases() prints.
 one() {
@@ -66,12 +67,19 @@ compile() {
 	cp "$common" "$4"
 }
 
+# execute PROGRAM: here, or under an emulator if it is built for arm64 and this is another machine.
+execute() {
+	local emulator=
+	case "$(od -An -tu2 -j18 -N2 "$1") $(uname -m)" in *183" "[!a]*) emulator="env EMULATED=1 $EMULATOR" ;; esac
+	timeout 60 $emulator "$PWD/$1"
+}
+
 # finish FILE AFTER OPTIONS [NO_RUN]: what comes after linking; the notes; a run.
 finish() {
 	eval "${2//\{\}/$1}"
 	/usr/bin/python3 "$here/notes.py" check "$1" "$here/modes/expected.txt" --optional m.uncalled ${3:-}
 	/usr/bin/python3 "$here/notes.py" hide "$1"
-	if [ -z "${4:-}" ]; then timeout 60 "$PWD/$1"; fi
+	if [ -z "${4:-}" ]; then execute "$1"; fi
 }
 
 # Two C files.
@@ -153,7 +161,7 @@ form_one() {
 	case $flags in *"-x c++"*) flags=${flags/-x c++/} ;; esac
 	$(cxx_of "$1") $flags one.o $3 -o program
 	/usr/bin/python3 "$here/notes.py" check program "$here/modes/one.txt"
-	./program
+	execute program
 }
 
 # All of the catalogue used: what the reference documents, all of it and nothing else.
@@ -161,7 +169,7 @@ form_catalogue() {
 	compile "$1" "$2" catalogue.c catalogue.o
 	$(cxx_of "$1") ${2/-x c++/} catalogue.o -o program
 	/usr/bin/python3 "$here/notes.py" check program "$here/modes/catalogue.txt"
-	./program
+	execute program
 }
 
 # What is not supported compiles to nothing, runs, and is named in ABI.md by the text in $5.
@@ -177,6 +185,29 @@ form_unsupported() {
 # A warning-free compile only, with the options that careful projects add.
 form_warnings() {
 	compile "$1" "$2" other.c other.o
+}
+
+# PROBEMETER_TEST and PROBEMETER_DISABLE, as examples.sh has them for this machine.
+form_examples() {
+	local cxx mode source flags
+	cxx=$(cxx_of "$1")
+	for mode in test_mode disable; do
+		source=example_$mode flags="$2 -DPROBEMETER_$([ $mode = disable ] && echo DISABLE || echo TEST)"
+		$1 -std=c11 $warnings $flags -I"$root/include" "$here/$source.c" $3 -o $source
+		execute $source
+		$cxx -std=c++17 $warnings $flags -I"$root/include" -x c++ "$here/$source.c" $3 -o $source
+		execute $source
+	done
+	$1 -std=c11 $warnings $2 -DPROBEMETER_TEST -I"$root/include" -pthread "$here/test_mode.c" "$here/test_mode_other.c" -o test_mode
+	execute test_mode
+}
+
+# Instruction by instruction, by somebody else's disassembler.
+form_disassembled() {
+	$1 -std=c11 $warnings $2 -I"$root/include" "$here/modes/use.c" $3 -o program
+	aarch64-linux-gnu-objdump -d --no-show-raw-insn program >listing
+	/usr/bin/python3 "$here/listing.py" listing -- "$2"
+	execute program
 }
 
 # A script of its own.
@@ -328,12 +359,47 @@ cases() {
 	echo "gcc and clang in one program, lld|both|clang|-O0|-fuse-ld=lld||"
 }
 
+# The same for arm64, in fewer ways: what the machine is no part of is tried above.
+cases_arm64() {
+	local cc opt lto
+	for cc in aarch64-linux-gnu-gcc "clang --target=aarch64-linux-gnu"; do
+		for opt in -O0 -O1 -O2 -O3 -Os "-O2 -fPIC" "-O2 -mbranch-protection=standard"; do
+			echo "$cc disassembled $opt|disassembled|$cc|$opt||"
+		done
+		echo "$cc disassembled -O2, no-pie|disassembled|$cc|-O2 -fno-pie|-no-pie|"
+		echo "$cc mixed -O0|mix|$cc|-O0||"
+		echo "$cc mixed -O2, gc-sections|mix|$cc|-O2 -ffunction-sections -fdata-sections|-Wl,--gc-sections|"
+		echo "$cc c++17 -O3|cxx|$cc|-O3||"
+		echo "$cc catalogue, all used|catalogue|$cc|-O1||"
+		echo "$cc library -O2|library|$cc|-O2||"
+		echo "$cc static-pie|c|$cc|-O2 -fPIE|-static-pie|"
+		echo "$cc static no-pie, all hardening|c|$cc|-Os -fno-pie -D_FORTIFY_SOURCE=2 -fstack-protector-all -mbranch-protection=standard|-no-pie -static|"
+		echo "$cc frame pointers, atomics|c|$cc|-O2 -march=armv8.1-a -fno-omit-frame-pointer -mno-omit-leaf-frame-pointer||"
+		echo "$cc -mcmodel=tiny, no unwind tables|c|$cc|-O2 -mcmodel=tiny -fno-asynchronous-unwind-tables -fno-unwind-tables -DNO_BACKTRACE||llvm-strip --strip-all {}|--usdt any"
+		echo "$cc -mcmodel=large|c|$cc|-O2 -mcmodel=large -fno-pie|-no-pie|"
+		echo "$cc examples, test mode|examples|$cc|-O2||"
+		echo "$cc golden descriptor and hash vectors|script|$cc||golden.sh|"
+		lto="-flto -flto-partition=max|"
+		case $cc in clang*)
+			echo "$cc lld icf=all|c|$cc|-O2 -ffunction-sections|-fuse-ld=lld -Wl,--icf=all|"
+			echo "$cc mold icf=all|c|$cc|-O2 -ffunction-sections|-fuse-ld=mold -Wl,--icf=all|"
+			lto="-flto=thin|-fuse-ld=lld"
+			;;
+		esac
+		echo "$cc -flto|mix|$cc|-O2 $lto|"
+	done
+}
+
 compilers() {
 	local cc
 	for cc in gcc clang clang-19; do
 		if command -v "$cc" >/dev/null && command -v "$(cxx_of "$cc")" >/dev/null; then echo "$cc"; fi
 	done
 }
+
+has_arm64() {
+	command -v aarch64-linux-gnu-gcc && command -v aarch64-linux-gnu-g++ && command -v qemu-aarch64
+} >/dev/null
 
 if [ "${1:-}" = --one ]; then
 	one "$2" "$3"
@@ -349,7 +415,7 @@ mkdir -p "$work"
 work=$(cd "$work" && pwd)
 rm -rf "$work/common"
 mkdir "$work/common"
-cases | { grep -E -- "^[^|]*($only)" || true; } | tr '\n' '\0' |
+{ cases; if has_arm64; then cases_arm64; fi; } | { grep -E -- "^[^|]*($only)" || true; } | tr '\n' '\0' |
 	xargs -0 -r -P "$(nproc)" -n 1 bash "${BASH_SOURCE[0]}" --one "$work" >"$work/results"
 rm -rf "$work/common"
 { grep -v ^pass "$work/results" || true; } | sort
@@ -357,5 +423,9 @@ passed=$(grep -c ^pass "$work/results" || true)
 failed=$(grep -c ^FAIL "$work/results" || true)
 skipped=$(grep -c ^skip "$work/results" || true)
 if ! command -v clang-19 >/dev/null; then echo "skip clang-19: not installed"; skipped=$((skipped + 1)); fi
+if ! has_arm64; then
+	echo "skip arm64: no cross compiler and emulator; scripts/deps.sh arm64 installs them"
+	skipped=$((skipped + 1))
+fi
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ] && [ "$passed" != 0 ]

@@ -43,7 +43,11 @@ PROBEMETER_HISTOGRAM(forker_time, "forker.time", "s", "Values by who recorded th
 extern char **environ;
 
 /* The stub's guard (ABI.md): 1 in a process that may take the fast way. */
+#ifdef __x86_64__
 extern unsigned char probemeter_home[4096] __attribute__((visibility("hidden")));
+#else
+static const unsigned char probemeter_home[] = { 0 }; /* there is one way */
+#endif
 
 enum who { MASTER, WORKER, GRANDCHILD, VFORKED, EXECUTED, WHO };
 static const char *const who_name[WHO] = { "master", "worker", "grandchild", "vforked", "executed" };

@@ -105,13 +105,17 @@ static _Unwind_Reason_Code first(_Unwind_Context *context, void *)
 
 static void on_timer(int, siginfo_t *, void *context)
 {
-	auto *registers = static_cast<ucontext_t *>(context)->uc_mcontext.gregs;
+	const auto &registers = static_cast<ucontext_t *>(context)->uc_mcontext;
 	bool reached = false;
 
 	_Unwind_Backtrace(step, &reached);
 	samples = samples + 1;
 	if (!reached && lost_count < max_lost) {
-		lost[lost_count] = static_cast<uintptr_t>(registers[REG_RIP]);
+#ifdef __x86_64__
+		lost[lost_count] = static_cast<uintptr_t>(registers.gregs[REG_RIP]);
+#else
+		lost[lost_count] = static_cast<uintptr_t>(registers.pc);
+#endif
 		lost_count = lost_count + 1;
 	}
 }

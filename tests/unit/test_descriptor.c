@@ -713,6 +713,21 @@ static void other_files_are_not_executables(void **state)
 	assert_memory_equal(&image->result, &zero, sizeof(zero));
 }
 
+/* What is built for another machine is told and not counted; without metrics it is no file of ours. */
+static void other_machines_are_named_and_have_no_metrics(void **state)
+{
+	struct image *image = *state;
+	const Elf64_Half native = header_of(image)->e_machine, other = native == EM_AARCH64 ? EM_X86_64 : EM_AARCH64;
+
+	put16(image, offsetof(Elf64_Ehdr, e_machine), other);
+	assert_int_equal(read_again(image), 0);
+	assert_int_equal(image->result.count, 0);
+	assert_int_equal(image->result.problem_count, 1);
+	assert_non_null(strstr(image->result.problem[0], other == EM_AARCH64 ? "built for arm64" : "built for x86-64"));
+	put16(image, offsetof(Elf64_Ehdr, e_phnum), 0);
+	assert_int_equal(read_again(image), -ENOEXEC);
+}
+
 /* A file cut off anywhere: an answer, and problems for what was lost, never a metric that is not there. */
 static void truncated_files_are_survived(void **state)
 {
@@ -1058,6 +1073,7 @@ int main(void)
 		TEST(incomplete_descriptors_are_named),
 		TEST(foreign_notes_are_passed_over),
 		TEST(other_files_are_not_executables),
+		TEST(other_machines_are_named_and_have_no_metrics),
 		TEST(truncated_files_are_survived),
 		TEST(huge_numbers_are_not_believed),
 		TEST(small_files_cannot_take_much_memory),

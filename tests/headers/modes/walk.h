@@ -2,7 +2,7 @@
 /*
  * walk.h - a process looks at its own descriptors, and traps the places they name.
  *
- * Reads the notes of every loaded object as an agent would, arms an int3 at each place a probe may take, and keeps what
+ * Reads the notes of every loaded object as an agent would, arms a breakpoint at each place a probe may take, and keeps what
  * the trap sees: the argument registers, and whether the unwinder gets from there to a given function. So a build mode
  * proves by running that arguments arrive at the probed places, without a kernel probe.
  */
@@ -26,6 +26,32 @@
 #define WALK_MAX 32
 #define WALK_HITS 256
 enum walk_where { WALK_SITE, WALK_FAST5, WALK_FAST10, WALK_SLOW, WALK_PLACES };
+
+/* What differs by machine: what is at each place, how to trap there, what a trap tells, and which places a call passes. */
+#ifdef __x86_64__
+typedef unsigned char walk_code;
+#define WALK_TRAP 0xcc
+static const walk_code walk_first[WALK_PLACES] = { 0x90, 0x0f, 0x66, 0x90 };
+static const unsigned walk_rest[WALK_PLACES] = { 0, 4, 9, 0 }; /* of the instruction, behind the trap */
+#define WALK_ENTRY 0 /* where the stub begins before its site */
+#define WALK_PC(context) ((context)->uc_mcontext.gregs[REG_RIP])
+#define WALK_TRAPPED(context) (WALK_PC(context) - 1)
+static const int walk_argument[] = { REG_RDI, REG_RSI, REG_RDX, REG_RCX, REG_R8, REG_R9 };
+#define WALK_ARGUMENT(context, n) ((context)->uc_mcontext.gregs[walk_argument[n]])
+#define WALK_FAST_WAY { WALK_SITE, WALK_FAST5, WALK_FAST10 }
+#define WALK_SLOW_WAY { WALK_SITE, WALK_SLOW }
+#else
+typedef uint32_t walk_code;
+#define WALK_TRAP 0xd4200000u /* brk 0 */
+static const walk_code walk_first[WALK_PLACES] = { 0xd503201f };
+static const unsigned walk_rest[WALK_PLACES] = { 4 };
+#define WALK_ENTRY 4
+#define WALK_PC(context) ((context)->uc_mcontext.pc)
+#define WALK_TRAPPED(context) WALK_PC(context)
+#define WALK_ARGUMENT(context, n) ((context)->uc_mcontext.regs[n])
+#define WALK_FAST_WAY { WALK_SITE }
+#define WALK_SLOW_WAY { WALK_SITE }
+#endif
 
 struct walk_metric {
 	uintptr_t object; /* load address */
@@ -64,11 +90,13 @@ static const void *walk_anchor; /* start of the function that backtraces must re
 #else
 #define WALK_UNWATCHED __attribute__((noinline, no_sanitize_thread, no_sanitize_address))
 #endif
-WALK_UNWATCHED static unsigned char walk_swap(unsigned char *at, unsigned char byte)
+WALK_UNWATCHED static walk_code walk_swap(unsigned char *at, walk_code code)
 {
-	unsigned char before = *(volatile unsigned char *)at;
+	volatile walk_code *place = (volatile walk_code *)(void *)at;
+	walk_code before = *place;
 
-	*(volatile unsigned char *)at = byte;
+	*place = code;
+	__builtin___clear_cache((char *)at, (char *)at + sizeof(code));
 	return before;
 }
 
@@ -211,9 +239,7 @@ static _Unwind_Reason_Code walk_frame(struct _Unwind_Context *context, void *dat
 static void walk_trapped(int signal, siginfo_t *info, void *data)
 {
 	ucontext_t *context = (ucontext_t *)data;
-	greg_t *registers = context->uc_mcontext.gregs;
-	const unsigned char *at = (const unsigned char *)registers[REG_RIP] - 1;
-	static const int order[] = { REG_RDX, REG_RCX, REG_R8, REG_R9 };
+	const unsigned char *at = (const unsigned char *)WALK_TRAPPED(context);
 	unsigned i, where, label;
 
 	(void)signal;
@@ -222,29 +248,30 @@ static void walk_trapped(int signal, siginfo_t *info, void *data)
 		for (where = 0; where < WALK_PLACES; where++)
 			if (walk_metrics[i].place[where] == at) {
 				struct walk_hit *hit = &walk_hits[walk_hit_count++ % WALK_HITS];
-				struct walk_way way = { walk_metrics[i].place[WALK_SITE], 0, 0 };
+				struct walk_way way = { walk_metrics[i].place[WALK_SITE] - WALK_ENTRY, 0, 0 };
 
 				hit->metric = &walk_metrics[i];
 				hit->where = (enum walk_where)where;
-				hit->value = (uint64_t)registers[REG_RDI];
-				hit->hash = (uint64_t)registers[REG_RSI];
+				hit->value = (uint64_t)WALK_ARGUMENT(context, 0);
+				hit->hash = (uint64_t)WALK_ARGUMENT(context, 1);
 				for (label = 0; label < walk_metrics[i].label_count; label++)
-					(void)snprintf(hit->labels[label], sizeof(hit->labels[label]), "%s",
-						       registers[order[label]] ? (const char *)registers[order[label]] :
-										 "(null)");
+					(void)snprintf(hit->labels[label], sizeof(hit->labels[label]), "%.63s",
+						       WALK_ARGUMENT(context, 2 + label) ?
+							       (const char *)WALK_ARGUMENT(context, 2 + label) :
+							       "(null)");
 				if (walk_anchor)
 					(void)_Unwind_Backtrace(walk_frame, &way);
 				hit->unwound = way.found == 2;
-				registers[REG_RIP] += where == WALK_FAST5 ? 4 : where == WALK_FAST10 ? 9 : 0;
+				WALK_PC(context) += walk_rest[where];
 				return;
 			}
 	_exit(99);
 }
 
-/* Find every descriptor, put an int3 at every place and raise every semaphore. */
+/* Find every descriptor, put a breakpoint at every place and raise every semaphore. */
 static void walk_arm(void)
 {
-	static const unsigned char first[WALK_PLACES] = { 0x90, 0x0f, 0x66, 0x90 };
+	const uintptr_t page_size = (uintptr_t)sysconf(_SC_PAGESIZE);
 	struct sigaction action;
 	unsigned i, where;
 
@@ -256,23 +283,26 @@ static void walk_arm(void)
 		WALK_DIE("sigaction");
 	for (i = 0; i < walk_count; i++) {
 		struct walk_metric *metric = &walk_metrics[i];
-		uintptr_t page = (uintptr_t)metric->place[WALK_SITE] & ~(uintptr_t)4095;
+		uintptr_t page = (uintptr_t)metric->place[WALK_SITE] & ~(page_size - 1);
 
-		if (((uintptr_t)metric->place[WALK_SLOW] | 4095) != (page | 4095))
-			WALK_DIE("%s: the stub crosses a page", metric->name);
-		if (mprotect((void *)page, 4096, PROT_READ | PROT_WRITE | PROT_EXEC))
+		if (mprotect((void *)page, page_size, PROT_READ | PROT_WRITE | PROT_EXEC))
 			WALK_DIE("%s: mprotect", metric->name);
 		for (where = 0; where < WALK_PLACES; where++) {
-			unsigned char byte = walk_swap(metric->place[where], first[where]);
+			walk_code code;
 
-			if (byte != first[where] || *metric->semaphore)
-				WALK_DIE("%s: place %u holds 0x%02x", metric->name, where, byte);
+			if (!walk_first[where])
+				continue; /* not on this machine */
+			if ((uintptr_t)metric->place[where] - page >= page_size)
+				WALK_DIE("%s: the stub crosses a page", metric->name);
+			code = walk_swap(metric->place[where], walk_first[where]);
+			if (code != walk_first[where] || *metric->semaphore)
+				WALK_DIE("%s: place %u holds 0x%02x", metric->name, where, (unsigned)code);
 		}
 	}
 	/* Apart from the above, so that a place of two metrics is not taken for a tracer's work. */
 	for (i = 0; i < walk_count; i++)
 		for (where = 0; where < WALK_PLACES; where++)
-			if (walk_swap(walk_metrics[i].place[where], 0xcc) != first[where])
+			if (walk_first[where] && walk_swap(walk_metrics[i].place[where], WALK_TRAP) != walk_first[where])
 				WALK_DIE("%s: place %u is another metric's too", walk_metrics[i].name, where);
 }
 
