@@ -6,6 +6,7 @@
   run.py --all         every kernel, each also with full preemption and four CPUs: `make test-kernels`; it writes
                        build/kernels.md, the table that README shows
   run.py --keep DIR    leave what the guests said there
+  run.py --machine arm64   the kernels for arm64 with the programs of `make arm64`: `make test-arm64`
 
 The guest is an initramfs with this build's own programs and their libraries; init says what it does. Its clock is slow
 (software emulation), so it fires thousands of events, not millions. One thread emulates all CPUs in turn: with one each,
@@ -30,6 +31,7 @@ sys.path.insert(0, str(HERE.parent / "e2e"))
 import otlp  # noqa: E402
 from checks import Checks  # noqa: E402
 from driven import drops, series  # noqa: E402
+from machine import MACHINES  # noqa: E402
 from process import BUILD, ROOT, TOOLS, scratch  # noqa: E402
 from test_exact import Truth, compare  # noqa: E402
 
@@ -43,38 +45,26 @@ SILENT_S, BOOTS = 60, 3
 # suite of the kernel, words on its command line, CPUs, what to do; first, so that a plain run takes part of them
 PLAIN, FULL = ("", 2), ("preempt=full", 4)
 COUNTS = ("bookworm", "bookworm-backports", "trixie-backports")
-REFUSED = (("bookworm", "nobtf", r"BTF|btf"), ("bullseye", "refuse", r"Linux 5\.15"))
+REFUSED = (("bookworm", "nobtf", r"BTF|btf"), ("bullseye", "refuse", None))
 
 
-def kernel_of(suite):
-    """The image that scripts/tools.sh has brought from @suite, or None."""
-    image = TOOLS / f"linux-{suite}" / "vmlinuz"
-    return image if image.exists() else None
-
-
-def libraries(program):
-    """Files that the dynamic linker maps for @program, itself included."""
-    said = subprocess.run(["ldd", program], stdout=subprocess.PIPE, text=True, check=True).stdout
-    return re.findall(r"(?:=> )?(/\S+) \(0x", said)
-
-
-def initramfs(directory):
+def initramfs(machine, directory):
     """A compressed archive of everything the guest needs."""
     tree = directory / "tree"
     for place in ("bin", "usr/bin"):
         (tree / place).mkdir(parents=True)
     shutil.copy(HERE / "init", tree / "init")
-    shutil.copy(shutil.which("busybox"), tree / "bin/busybox")
-    programs = [BUILD / "probemeter", *(BUILD / "services" / name for name in SERVICES)]
+    shutil.copy(machine.busybox(), tree / "bin/busybox")
+    programs = [machine.build / "probemeter", *(machine.build / "services" / name for name in SERVICES)]
     for name, level in RED_ZONE.items():
         path = directory / name
-        subprocess.run(["gcc", "-std=c11", level, f"-DCALLS={RED_ZONE_CALLS}", f"-I{ROOT}/include",
+        subprocess.run([*machine.compiler, "-std=c11", level, f"-DCALLS={RED_ZONE_CALLS}", f"-I{ROOT}/include",
                         str(ROOT / "tests/e2e/redzone.c"), "-o", str(path)], check=True)
         programs.append(path)
     for program in programs:
         shutil.copy(program, tree / "bin" / program.name)
-        for library in libraries(program):
-            to = tree / library.lstrip("/")
+        for place, library in machine.libraries(program).items():
+            to = tree / place.lstrip("/")
             to.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(library, to)
     names = subprocess.run(["find", "."], cwd=tree, stdout=subprocess.PIPE, check=True).stdout
@@ -85,14 +75,14 @@ def initramfs(directory):
     return path
 
 
-def boot(kernel, archive, words, cpus, part, directory):
+def boot(machine, kernel, archive, words, cpus, part, directory):
     """{section: bytes} of what the guest said; what it said on its console under "console"."""
     directory.mkdir(parents=True, exist_ok=True)
     console, data = directory / "console", directory / "data"
-    command = ["qemu-system-x86_64", "-accel", "tcg,thread=single", "-cpu", "max", "-m", "1G", "-smp", str(cpus), "-display", "none", "-monitor",
-               "none", "-nic", "none", "-no-reboot", "-serial", f"file:{console}", "-serial", f"file:{data}",
+    command = [*machine.emulator, "-accel", "tcg,thread=single", "-m", "1G", "-smp", str(cpus), "-display", "none", "-monitor",
+               "none", "-nic", "none", "-no-reboot", "-serial", f"file:{console}", *machine.data(data),
                "-kernel", str(kernel), "-initrd", str(archive), "-append",
-               f"console=ttyS0 quiet panic=-1 rdinit=/init pm.part={part} {words}".strip()]
+               f"console={machine.console} quiet panic=-1 rdinit=/init pm.port={machine.port} pm.part={part} {words}".strip()]
     for _ in range(BOOTS):
         data.unlink(missing_ok=True)
         guest = subprocess.Popen(command, stdin=subprocess.DEVNULL)
@@ -189,25 +179,27 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--keep", type=pathlib.Path)
+    parser.add_argument("--machine", choices=MACHINES, default="x86-64")
     options = parser.parse_args()
     checks = Checks("kernels")
-    if not shutil.which("qemu-system-x86_64") or os.uname().machine != "x86_64":
-        checks.skip("everything", "no qemu-system-x86_64; scripts/deps.sh test installs it")
+    machine = MACHINES[options.machine]
+    if not shutil.which(machine.emulator[0]) or os.uname().machine != "x86_64":
+        checks.skip("everything", f"no {machine.emulator[0]}; scripts/deps.sh installs it")
         return checks.finish()
     wanted = [(suite, how, "count", None) for suite in (COUNTS if options.all else (COUNTS[0], COUNTS[-1]))
               for how in ((PLAIN, FULL) if options.all else (PLAIN,))]
-    wanted += [(suite, PLAIN, part, words) for suite, part, words in REFUSED[:None if options.all else 1]]
+    wanted += [(suite, PLAIN, part, words or machine.oldest) for suite, part, words in REFUSED[:None if options.all else 1]]
     rows = []
     with scratch("kernels") as directory:
-        archive = initramfs(directory)
+        archive = initramfs(machine, directory)
         for suite, (words, cpus), part, pattern in wanted:
-            kernel = kernel_of(suite)
+            kernel = machine.kernel(suite)
             name = " ".join(word for word in (suite, words, f"{cpus} CPUs", part) if word)
             with checks.run(name):
-                if not checks.ok(f"{name}: its kernel is there", kernel, "scripts/tools.sh kernels"):
+                if not checks.ok(f"{name}: its kernel is there", kernel.exists(), "scripts/tools.sh kernels"):
                     continue
                 place = (options.keep or directory) / name.replace(" ", "-")
-                said = boot(kernel, archive, words, cpus, part, place)
+                said = boot(machine, kernel, archive, words, cpus, part, place)
                 row = refused(checks, name, said, pattern) if pattern else counted(checks, name, said)
                 if row:
                     rows.append({**row, "words": words, "cpus": cpus, "part": part})
@@ -217,7 +209,7 @@ def main():
             with_=row["words"] or ("its BTF hidden" if row["part"] == "nobtf" else "-"), **row))
     print("\n".join(lines))
     if options.all:
-        (BUILD / "kernels.md").write_text("\n".join(lines) + "\n")
+        (machine.build / "kernels.md").write_text("\n".join(lines) + "\n")
     return checks.finish()
 
 
