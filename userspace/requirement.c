@@ -1,4 +1,4 @@
-	ret->met = major > OLDEST_MAJOR || (major == OLDEST_MAJOR && minor >= OLDEST_MINOR);/* SPDX-License-Identifier: BSD-2-Clause */
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * requirement.c - the table of what a host must have, and the look at each.
  *
@@ -77,7 +77,7 @@ static void look_kernel(const struct options *options, struct finding *ret)
 	if (uname(&name) || sscanf(name.release, "%d.%d", &major, &minor) != 2)
 		return;
 	SAY(ret->detail, "Linux %s", name.release);
-	ret->met = major > 5 || (major == 5 && minor >= 15);
+	ret->met = major > OLDEST_MAJOR || (major == OLDEST_MAJOR && minor >= OLDEST_MINOR);
 }
 
 /* There and readable is not enough: a container may show an empty file in its place. */

@@ -17,6 +17,7 @@ class X86:
     emulator = ["qemu-system-x86_64", "-cpu", "max"]
     console, port = "ttyS0", "ttyS1"
     oldest = r"Linux 5\.15"  # that a refusal names
+    patience = 1
 
     @staticmethod
     def data(path):
@@ -45,6 +46,7 @@ class Arm64:
     emulator = ["qemu-system-aarch64", "-machine", "virt", "-cpu", "max,pauth-impdef=on"]
     console, port = "ttyAMA0", "ttyS0"
     oldest = r"Linux 6\.0"
+    patience = 3  # everything takes longer
 
     @staticmethod
     def data(path):

@@ -38,6 +38,7 @@ from test_exact import Truth, compare  # noqa: E402
 SERVICES = ("hammer", "forker", "unwind")
 RED_ZONE = {f"redzone{level}": level for level in ("-O0", "-O2")}
 RED_ZONE_CALLS = 2000
+MODES = ROOT / "tests/headers/modes"
 BOOT_S = 300
 # The emulation now and then stops while a kernel boots, long before anything of ours runs.
 SILENT_S, BOOTS = 60, 3
@@ -61,6 +62,11 @@ def initramfs(machine, directory):
         subprocess.run([*machine.compiler, "-std=c11", level, f"-DCALLS={RED_ZONE_CALLS}", f"-I{ROOT}/include",
                         str(ROOT / "tests/e2e/redzone.c"), "-o", str(path)], check=True)
         programs.append(path)
+    # Looks at itself, so no agent is to look at it, too.
+    programs.append(directory / "modes")
+    subprocess.run([*machine.compiler, "-std=c11", "-O2", f"-I{ROOT}/include", *map(str, (MODES / "main.c", MODES / "other.c")),
+                    "-o", str(programs[-1])], check=True)
+    subprocess.run(["/usr/bin/python3", "-B", str(MODES.parent / "notes.py"), "hide", str(programs[-1])], check=True)
     for program in programs:
         shutil.copy(program, tree / "bin" / program.name)
         for place, library in machine.libraries(program).items():
@@ -88,8 +94,8 @@ def boot(machine, kernel, archive, words, cpus, part, directory):
         guest = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         try:
             begun = time.monotonic()
-            while guest.poll() is None and time.monotonic() < begun + BOOT_S and \
-                    (data.exists() and data.stat().st_size or time.monotonic() < begun + SILENT_S):
+            while guest.poll() is None and time.monotonic() < begun + BOOT_S * machine.patience and \
+                    (data.exists() and data.stat().st_size or time.monotonic() < begun + SILENT_S * machine.patience):
                 time.sleep(0.1)
         finally:
             guest.kill()
@@ -156,6 +162,8 @@ def counted(checks, name, said):
         for (metric, _), point in series(request, f"kernel-{service}").items():
             found[metric] = found.get(metric, 0) + point.value
         checks.equal(f"{name}: {service}: every event is counted", sorted(found.values()), [RED_ZONE_CALLS] * 3)
+    checks.equal(f"{name}: what arrives at each place, unwinding, levels over a fork: as ABI.md says",
+                 said.get("modes", b"").decode(errors="replace").strip(), "exit 0")
     checks.equal(f"{name}: nothing is dropped", drops(request, ""), {})
     checks.equal(f"{name}: every service lives on", sorted(said["alive"].decode().split()), sorted([*SERVICES, *RED_ZONE]))
     checks.ok(f"{name}: the agent ended with status 0", agent.rstrip().endswith("exit 0"), agent[-300:])
