@@ -11,6 +11,7 @@
 
 #define BIT(command) (1u << (command))
 #define EXPORTS (BIT(COMMAND_RUN) | BIT(COMMAND_CHECK))
+#define LIMITS (BIT(COMMAND_RUN) | BIT(COMMAND_CHECK))
 #define NAMES (BIT(COMMAND_RUN) | BIT(COMMAND_PROBES) | BIT(COMMAND_TOP))
 #define SHOWS (BIT(COMMAND_CHECK) | BIT(COMMAND_PROBES) | BIT(COMMAND_TOP) | BIT(COMMAND_SNAPSHOT))
 #define ALL (~0u)
@@ -241,55 +242,55 @@ const struct option_row option_rows[OPTION_COUNT] = {
 	[OPTION_CARDINALITY] = {
 		.flag = "cardinality-limit", .argument = "N",
 		.type = OPTION_TYPE_NUMBER, FIELD(limits.cardinality), .minimum = 2, .maximum = MANY / 4, .unit = "series",
-		.commands = BIT(COMMAND_RUN),
+		.commands = LIMITS,
 		.help = "series of a metric in a service, overflow included; 2000 if not given",
 	},
 	[OPTION_SERVICE_SERIES] = {
 		.flag = "max-service-series", .argument = "N",
 		.type = OPTION_TYPE_NUMBER, FIELD(limits.service_series), .minimum = 1, .maximum = MANY / 4, .unit = "series",
-		.commands = BIT(COMMAND_RUN),
+		.commands = LIMITS,
 		.help = "series in a service; half of the host's if not given",
 	},
 	[OPTION_SERVICE_CELLS] = {
 		.flag = "max-service-cells", .argument = "N",
 		.type = OPTION_TYPE_NUMBER, FIELD(limits.service_cells), .minimum = 1, .maximum = MANY, .unit = "cells",
-		.commands = BIT(COMMAND_RUN),
+		.commands = LIMITS,
 		.help = "cells of a service; a quarter of the host's if not given",
 	},
 	[OPTION_SERVICE_LABEL_BYTES] = {
 		.flag = "max-service-label-bytes", .argument = "N",
 		.type = OPTION_TYPE_NUMBER, FIELD(limits.service_label_bytes), .minimum = 64, .maximum = GIB, .unit = "bytes",
-		.commands = BIT(COMMAND_RUN),
+		.commands = LIMITS,
 		.help = "of a service's label values, by 64; half of the host's if not given",
 	},
 	[OPTION_SERIES] = {
 		.flag = "max-series", .argument = "N",
 		.type = OPTION_TYPE_NUMBER, FIELD(limits.series), .minimum = 64, .maximum = MANY / 4, .unit = "series",
-		.commands = BIT(COMMAND_RUN),
+		.commands = LIMITS,
 		.help = "series of counters and histograms on the host; 32768 if not given",
 	},
 	[OPTION_CELLS] = {
 		.flag = "max-cells", .argument = "N",
 		.type = OPTION_TYPE_NUMBER, FIELD(limits.cells), .minimum = 1024, .maximum = MANY, .unit = "cells",
-		.commands = BIT(COMMAND_RUN),
+		.commands = LIMITS,
 		.help = "cells on the host, a power of two; 131072, on over 32 CPUs fewer",
 	},
 	[OPTION_LABEL_BYTES] = {
 		.flag = "max-label-bytes", .argument = "N",
 		.type = OPTION_TYPE_NUMBER, FIELD(limits.label_bytes), .minimum = 64, .maximum = GIB, .unit = "bytes",
-		.commands = BIT(COMMAND_RUN),
+		.commands = LIMITS,
 		.help = "of label values on the host, by 64; 192 per series if not given",
 	},
 	[OPTION_MAX_SERVICES] = {
 		.flag = "max-services", .argument = "N",
 		.type = OPTION_TYPE_NUMBER, FIELD(limits.services), .minimum = 2, .maximum = PM_MAX_SERVICES, .unit = "services",
-		.commands = BIT(COMMAND_RUN),
+		.commands = LIMITS,
 		.help = "services on the host, as long as they are kept; 4096 if not given",
 	},
 	[OPTION_MEMORY] = {
 		.flag = "max-memory", .argument = "MIB",
 		.type = OPTION_TYPE_NUMBER, FIELD(limits.memory_mib), .minimum = 1, .maximum = 1 << 20, .unit = "MiB",
-		.commands = BIT(COMMAND_RUN),
+		.commands = LIMITS,
 		.help = "kernel memory of all maps; fewer series and cells are made to fit it",
 	},
 	[OPTION_LINKS] = {

@@ -25,9 +25,11 @@
 #include <unistd.h>
 
 #include "cgroup.h"
+#include "delta.h"
 #include "events.h"
 #include "host.h"
 #include "kernel.h"
+#include "limit.h"
 #include "options.h"
 #include "privilege.h"
 #include "ship.h"
@@ -237,24 +239,52 @@ static void look_ptrace(const struct options *options, struct finding *ret)
 	SAY(ret->detail, "kernel.yama.ptrace_scope=%s", *line ? line : "0, no yama here");
 }
 
+/* What the agent takes beside its maps: what it always does, and what it remembers to send differences. */
+static uint64_t own_bytes(const struct options *options, const struct kernel_limits *limits)
+{
+	bool delta = options_exporters(options) & EXPORTER_OTLP && options->preference != PREFERENCE_CUMULATIVE;
+
+	return OWN_BYTES + (delta ? delta_bytes_max(limits->cells) : 0);
+}
+
+/* Can the maps be made to fit into @bytes? Then the flag that does it. */
+static void suggest_less(const struct options *options, uint64_t bytes, char *ret, size_t size)
+{
+	struct limits_asked less = options->limits;
+	struct kernel_limits limits;
+	char why[200];
+
+	ret[0] = '\0';
+	less.memory_mib = (unsigned)(bytes >> 20);
+	if (less.memory_mib && !limits_choose(&less, kernel_cpus(), &limits, why, sizeof(why)))
+		(void)snprintf(ret, size, "; or smaller maps, by --max-memory %u", less.memory_mib);
+}
+
 static void look_memory(const struct options *options, struct finding *ret)
 {
-	const struct kernel_limits limits = kernel_limits_default();
-	uint64_t maps = kernel_bytes(&limits, kernel_cpus()), want = maps + OWN_BYTES, limit;
-	char path[sizeof(ret->detail) / 2];
+	uint64_t maps, own, limit;
+	struct kernel_limits limits;
+	char path[sizeof(ret->detail) / 2], less[64];
 
-	(void)options;
+	if (limits_choose(&options->limits, kernel_cpus(), &limits, ret->detail, sizeof(ret->detail))) {
+		SAY(ret->remedy, "correct what is named above");
+		return;
+	}
+	maps = kernel_bytes(&limits, kernel_cpus());
+	own = own_bytes(options, &limits);
 	limit = cgroup_memory_limit("", path, sizeof(path));
-	ret->met = want <= limit;
+	ret->met = maps + own <= limit;
 	if (limit == UINT64_MAX)
 		SAY(ret->detail, "maps of at most %.0f MiB and %.0f MiB for the agent; no limit", (double)maps / (1 << 20),
-		    (double)OWN_BYTES / (1 << 20));
+		    (double)own / (1 << 20));
 	else
 		SAY(ret->detail, "maps of at most %.0f MiB and %.0f MiB for the agent; %s: %.0f MiB", (double)maps / (1 << 20),
-		    (double)OWN_BYTES / (1 << 20), path, (double)limit / (1 << 20));
-	if (!ret->met)
-		SAY(ret->remedy, "echo %lluM >%s   (in a unit: MemoryMax=, in Kubernetes: resources.limits.memory)",
-		    (unsigned long long)(want >> 20) + 1, path);
+		    (double)own / (1 << 20), path, (double)limit / (1 << 20));
+	if (ret->met)
+		return;
+	suggest_less(options, limit > own ? limit - own : 0, less, sizeof(less));
+	SAY(ret->remedy, "echo %lluM >%s   (in a unit: MemoryMax=, in Kubernetes: resources.limits.memory%s)",
+	    (unsigned long long)((maps + own) >> 20) + 1, path, less);
 }
 
 bool requirement_clock_plausible(long long now_s)

@@ -114,7 +114,7 @@ def small_cgroup():
     yield None
 
 
-def memory(checks, usual):
+def memory(checks, directory, usual):
     """A cgroup that is too small for what the maps may become."""
     with small_cgroup() as cgroup:
         if not cgroup:
@@ -125,10 +125,27 @@ def memory(checks, usual):
         checks.equal("a cgroup of 64 MiB: not met, exit status 1", (status, unmet(rows) - usual), (1, {"memory"}))
         checks.ok("it names the file, what is wanted and what there is",
                   str(cgroup) in rows["memory"]["detail"] and "64 MiB" in rows["memory"]["detail"], rows["memory"])
+        flag = re.search(r"by (--max-memory) (\d+)\)", rows["memory"]["remedy"])
+        checks.ok("it names the flag that makes them fit", flag, rows["memory"]["remedy"])
+        status, rows, _ = check(*(flag.groups() if flag else ()), prefix=prefix)
+        checks.equal("and that flag does", (status, unmet(rows) - usual), (0, set()))
+        status, rows, _ = check("--max-cells", 3000, prefix=prefix)
+        checks.ok("limits that do not fit together: the flag is named", status == 1 and
+                  "--max-cells 3000: expected a power of two" in rows["memory"]["detail"], rows["memory"])
+        status, rows, _ = check(prefix=prefix)
         remedy = rows["memory"]["remedy"].split("   ")[0]
         subprocess.run(["sh", "-c", remedy], check=True)
         status, rows, _ = check(prefix=prefix)
         checks.equal(f"the remedy '{remedy.replace(str(cgroup), '...')}' mends it", (status, unmet(rows) - usual), (0, set()))
+        status, rows, _ = check("--max-cells", 1 << 19, prefix=prefix)
+        checks.equal("more cells than it was mended for: not met again", (status, unmet(rows) - usual), (1, {"memory"}))
+        config = directory / "small.conf"
+        config.write_text("max-cells = 524288\n")
+        _, rows, _ = check("--config", config, prefix=prefix)
+        checks.ok("the same from a configuration file", not rows["memory"]["met"], rows["memory"])
+        _, rows, _ = check("--endpoint", f"http://127.0.0.1:{free_port()}", prefix=prefix,
+                           OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE="delta")
+        checks.ok("what delta temporality remembers is in it", not rows["memory"]["met"], rows["memory"])
 
 
 def collector(checks, directory, usual):
@@ -165,7 +182,7 @@ def main():
                                                                  "cgroup namespace"}, usual)
         for name, part in (("capabilities", lambda: capabilities(checks, usual)), ("namespaces", lambda: namespaces(checks, usual)),
                            ("kernels", lambda: kernels(checks, usual)), ("bpffs", lambda: bpffs(checks)),
-                           ("memory", lambda: memory(checks, usual)),
+                           ("memory", lambda: memory(checks, directory, usual)),
                            ("collector", lambda: collector(checks, directory, usual))):
             with checks.run(name):
                 part()
