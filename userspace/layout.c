@@ -51,6 +51,12 @@ int layout_write(struct journal *journal, const struct layout *layout)
 	return err;
 }
 
+/* Are there eight bytes at @place, of @size? */
+static bool fits(uint64_t place, uint64_t size)
+{
+	return size >= 8 && place <= size - 8;
+}
+
 /* Nothing in it may lead a reader out of the maps; that they are large enough is looked at when they are opened. */
 static bool is_readable(const struct layout *layout)
 {
@@ -61,10 +67,10 @@ static bool is_readable(const struct layout *layout)
 	return number[LAYOUT_FORM] == LAYOUT_FORM_1 && number[LAYOUT_SLOTS] <= 1u << 28 && number[LAYOUT_CPUS] <= 1u << 16 &&
 	       number[LAYOUT_SLOT_SIZE] <= PM_PAGE && number[LAYOUT_CELL_SIZE] <= PM_PAGE &&
 	       number[LAYOUT_SLOT_SIZE] % 8 == 0 && number[LAYOUT_CELL_SIZE] % 8 == 0 &&
-	       number[LAYOUT_SLOT_WHERE] + 8 <= number[LAYOUT_SLOT_SIZE] &&
-	       number[LAYOUT_SLOT_HASH] + 8 <= number[LAYOUT_SLOT_SIZE] &&
-	       number[LAYOUT_CELL_COUNT] + 8 <= number[LAYOUT_CELL_SIZE] &&
-	       number[LAYOUT_CELL_SUM] + 8 <= number[LAYOUT_CELL_SIZE] && number[LAYOUT_METRICS] <= 1u << 20 &&
+	       fits(number[LAYOUT_SLOT_WHERE], number[LAYOUT_SLOT_SIZE]) &&
+	       fits(number[LAYOUT_SLOT_HASH], number[LAYOUT_SLOT_SIZE]) &&
+	       fits(number[LAYOUT_CELL_COUNT], number[LAYOUT_CELL_SIZE]) &&
+	       fits(number[LAYOUT_CELL_SUM], number[LAYOUT_CELL_SIZE]) && number[LAYOUT_METRICS] <= 1u << 20 &&
 	       number[LAYOUT_REASONS] <= 64 &&
 	       !memcmp(number + LAYOUT_CARRIED_SIZE, own.number + LAYOUT_CARRIED_SIZE,
 		       (LAYOUT_COUNT - LAYOUT_CARRIED_SIZE) * sizeof(*number));
