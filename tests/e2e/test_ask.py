@@ -3,8 +3,10 @@
 """A running agent is asked: what it says, to whom, that nobody who asks badly can hold it up, and that its exports say the
 same as if nobody had asked.
 """
+import errno
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import stat
@@ -13,7 +15,7 @@ import sys
 import threading
 import time
 
-from agent import PROBEMETER, Agent, Fired, build_fired
+from agent import PROBEMETER, Agent, Fired, build_fired, run_to_end
 from ask import Snapshot, ask, page_address
 from capture import Server
 from checks import Checks
@@ -77,6 +79,14 @@ def strangers(checks, directory, _):
         os.chmod(directory, 0o755)
         done = subprocess.run([*NOBODY, "/usr/bin/python3", "-c", CONNECT, str(agent.socket)], check=False)
         checks.equal("another user may not connect to the socket", done.returncode, 13)
+        copy = shutil.copy(PROBEMETER, directory / "probemeter")  # nobody may be unable to reach the work tree
+        for command in ("snapshot", "top", "stop"):
+            status, _, err = run_to_end(command, "--run-dir", agent.socket.parent, prefix=NOBODY, binary=copy)
+            checks.ok(f"another user's 'probemeter {command}' is refused, and told who may", status == 1 and
+                      err and "as root" in err[-1], err)
+        with socket.socket() as other:
+            checks.equal("the port is on loopback's first address and no other", other.connect_ex(("127.0.0.2", port[1])),
+                         errno.ECONNREFUSED)
         agent.socket.chmod(0o666)
         done = subprocess.run([*NOBODY, "curl", "-s", "-X", "POST", "--unix-socket", str(agent.socket),
                                "http://agent/api/stop", "-o", "/dev/null", "-w", "%{http_code}"], capture_output=True, check=False)
