@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -90,6 +91,8 @@ static int what_is_listed(void)
 	EXPECT(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) >= 0);
 	EXPECT(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) >= 0);
 	EXPECT(fcntl(fd, F_GETFD) >= 0);
+	/* What libraries call that are newer than those of this machine. */
+	EXPECT(syscall(SYS_memfd_create, "libbpf-placeholder-fd", MFD_CLOEXEC) >= 0);
 	pid = fork();
 	if (!pid)
 		_exit(0);
