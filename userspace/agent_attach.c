@@ -99,7 +99,7 @@ static void object_found(void *context, struct object *object)
 		}
 		other = err ? NULL : metrics_conflict(agent->adopted.metrics, object->metric[i]);
 		if (other)
-			log_message(LOG_WARN, "metric '%s' in '%s': another metric of this name has another %s; they stay apart by "
+			log_message(LOG_WARN, "metric '%s' in '%s': another metric of this name differs in %s; they stay apart by "
 				    "service, and one should be renamed", wanted.name, object->path, other);
 	}
 	/* Where rules choose, only for a process that is counted, or was by the same rules, or if the command line says so. */

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""OTEL_EXPORTER_OTLP_INSECURE=true takes no verification away from an https:// endpoint, over HTTP or gRPC."""
+"""OTEL_EXPORTER_OTLP_INSECURE=true takes no verification away from an https:// endpoint."""
 import faults
 
 EXPECT = r"failed: .*self-signed certificate"

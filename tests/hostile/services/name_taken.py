@@ -2,7 +2,7 @@
 """A metric that another service has, as another kind in another unit: the other's is what it was."""
 import elfmake
 
-EXPECT = r"metric 'e2e\.fired\.total' in '.*name_taken': another metric of this name has another kind; they stay apart"
+EXPECT = r"metric 'e2e\.fired\.total' in '.*name_taken': another metric of this name differs in kind; they stay apart"
 
 
 def make(path):
