@@ -6,6 +6,7 @@
 #   make test       install what is missing, build, run all tests (as root)
 #   make test-unit  the tests that need neither root nor network
 #   make fuzz TARGET=elf SECONDS=60  look for inputs that break a promise; tests/fuzz has the targets
+#   make test-sanitized  the end-to-end tests, at an agent with AddressSanitizer, UndefinedBehaviorSanitizer and asserts
 #   make test-packages  builds, judges, installs, upgrades and purges the packages
 #   make test-kernels  boots other kernels and lets the agent count there
 #   make test-arm64 the same for arm64, whose programs `make arm64` builds with Debian's cross compiler, in build/arm64
@@ -42,7 +43,8 @@ say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all deps run test test-unit fuzz fuzzers test-headers test-e2e test-packages test-kernels test-arm64 soak readme bench clean
+.PHONY: all deps run readme bench soak clean
+.PHONY: test test-unit fuzz fuzzers test-headers test-e2e test-sanitized test-packages test-kernels test-arm64
 all: $(B)/probemeter $(B)/share/made services tests $(B)/e2e/probe_way $(B)/e2e/page_speed
 
 WARN := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
@@ -325,6 +327,10 @@ bench:
 	$(Q)scripts/deps.sh build service bench
 	$(Q)$(MAKE) --no-print-directory $(B)/probemeter $(B)/services/scriptd $(BENCH_PROGRAMS)
 	$(Q)/usr/bin/python3 tests/bench/bench.py $(BENCH_FLAGS)
+
+# Slower by far, so not in `make test`. What is measured of the agent itself says "skipped".
+test-sanitized: all $(B)/unit/probemeter
+	$(Q)PROBEMETER_TEST_AGENT=$(abspath $(B))/unit/probemeter scripts/test.sh e2e
 
 test-packages:
 	$(Q)scripts/deps.sh build test package

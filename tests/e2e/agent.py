@@ -7,10 +7,20 @@ import subprocess
 import time
 
 import elf
-from process import BUILD, ROOT, STRANGERS, Child, Failed, wait_until
+from process import BUILD, OTHER_AGENT, PATIENCE, ROOT, STRANGERS, Child, Failed, wait_until
 
-PROBEMETER = BUILD / "probemeter"
+PROBEMETER = pathlib.Path(os.environ.get(OTHER_AGENT, BUILD / "probemeter"))
 HERE = pathlib.Path(__file__).resolve().parent
+# What no agent may say, whatever is tested: that it made a system call which its own filter does not know, and what
+# sanitizers find.
+DEFECT = re.compile(r"sandbox: system call|(?:Address|Leak|UndefinedBehavior)Sanitizer|: runtime error: ")
+
+
+def defects(output):
+    """The lines of @output that are a defect of the agent's, and what follows the first one."""
+    lines = output.splitlines()
+    found = next((number for number, line in enumerate(lines) if DEFECT.search(line)), None)
+    return [] if found is None else lines[found:found + 12]
 
 
 def clean_environment(**variables):
@@ -42,6 +52,12 @@ class Agent(Child):
         self.socket = pathlib.Path(places[places.index("--run-dir") + 1]) / "agent.sock"
         super().__init__([*prefix, binary, "run", *places, *arguments], pathlib.Path(directory) / f"{name}.log",
                          env=clean_environment(**variables), cwd="/")
+
+    def __exit__(self, kind, *exc):
+        super().__exit__(kind, *exc)
+        found = defects(self.output())
+        if found and kind is None:  # else something has failed already
+            raise Failed("the agent said what none may say: " + " | ".join(found))
 
     def wait_attached(self, pid, binary, timeout_s=20.0, times=1):
         """Until this agent says that it attached to what @pid runs (for the @times-th time, where a file of the same
@@ -101,10 +117,13 @@ def run_to_end(*arguments, prefix=(), binary=PROBEMETER, timeout_s=20.0, **varia
     """A command that ends by itself: (exit status, stdout lines, stderr lines)."""
     try:
         done = subprocess.run([*map(str, prefix), str(binary), *map(str, arguments)], stdin=subprocess.DEVNULL,
-                              capture_output=True, timeout=timeout_s, env=clean_environment(**variables), cwd="/",
+                              capture_output=True, timeout=timeout_s * PATIENCE, env=clean_environment(**variables), cwd="/",
                               check=False)
     except subprocess.TimeoutExpired:
         raise Failed(f"probemeter {' '.join(map(str, arguments))} still runs after {timeout_s:g} s") from None
+    found = defects((done.stdout + done.stderr).decode(errors="replace"))
+    if found:
+        raise Failed("probemeter said what none may say: " + " | ".join(found))
 
     def lines(output):
         return [line for line in output.decode(errors="replace").splitlines() if line]

@@ -21,6 +21,11 @@ from http.client import HTTPException
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 TOOLS = BUILD / "tools"
+# Another agent than the usual one, for all tests: `make test-sanitized` names the one with sanitizers.
+OTHER_AGENT = "PROBEMETER_TEST_AGENT"
+SANITIZED = OTHER_AGENT in os.environ
+# How much longer whatever is waited for may take with it.
+PATIENCE = 5 if SANITIZED else 1
 
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -34,7 +39,7 @@ class Failed(Exception):
 
 def wait_until(what, condition, timeout_s=10.0, every_s=0.05):
     """Poll @condition until it is true and return its value; raise Failed, naming @what, after @timeout_s."""
-    end = time.monotonic() + timeout_s
+    end = time.monotonic() + timeout_s * PATIENCE
     while True:
         value = condition()
         if value:
@@ -157,7 +162,7 @@ class Child:
     def wait(self, timeout_s=10.0):
         """Exit status, or Failed when it still runs after @timeout_s."""
         try:
-            return self.process.wait(timeout_s)
+            return self.process.wait(timeout_s * PATIENCE)
         except subprocess.TimeoutExpired:
             raise Failed(f"{self.argv[0]} (pid {self.pid}) still runs after {timeout_s:g} s") from None
 
@@ -175,7 +180,7 @@ class Child:
             return
         self.process.terminate()
         try:
-            self.process.wait(5)
+            self.process.wait(5 * PATIENCE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

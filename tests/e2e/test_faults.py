@@ -18,11 +18,11 @@ import grpc_faults as grpc
 from agent import Agent, Fired, build_fired, totals
 from checks import Checks
 from h2.errors import ErrorCodes
-from process import Failed, scratch, wait_until
+from process import PATIENCE, Failed, scratch, wait_until
 
 INTERVAL_MS = 500
 EVENTS = 7  # fired per case, in the middle of the fault
-SLACK_S = 1.5  # how late a busy machine may be
+SLACK_S = 1.5 * PATIENCE  # how late a busy machine may be
 BACKOFF_S = [(0.25, 0.75), (0.5, 1.5), (1.0, 3.0), (2.0, 6.0)]  # half to one and a half of 0.5 s, doubling
 REFUSED = "refused by the test"
 

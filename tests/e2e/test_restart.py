@@ -15,7 +15,7 @@ import time
 
 import capture
 import elf
-from agent import Agent, Fired, build_fired, clean_environment, run_to_end
+from agent import PROBEMETER, Agent, Fired, build_fired, clean_environment, run_to_end
 from checks import Checks
 from driven import (Driven, drops, others_attached, own, snapshot_after, start_agent, steps_back, total, values, wait_attached,
                     warnings)
@@ -103,7 +103,7 @@ def upgrades(checks, directory, *arguments):
     are born and die: nothing lost, nothing twice, no other start."""
     seed = random.randrange(1 << 16)
     dice = random.Random(seed)
-    builds = {"old": BUILD / "probemeter", "new": other_build()}
+    builds = {"old": PROBEMETER, "new": other_build()}
     name = f"upgrade{len(arguments)}"
     with Host(directory, name) as host, capture.Server() as server, \
             Driven("hammer", name, "--threads", THREADS, "--seed", seed) as hammer, Driven("hammer", f"{name}-calm") as calm:
@@ -274,7 +274,7 @@ def deltas(checks, directory):
     """Under delta temporality each event is in one delta, whichever agent sends it, and none is missing between two."""
     binary = build_fired(directory)
 
-    def start(host, server, which=BUILD / "probemeter", **more):
+    def start(host, server, which=PROBEMETER, **more):
         agent = Agent(directory, host=host, binary=which, **{**settings(server), **more})
         agent.__enter__()
         agent.wait_ready("attached", lambda: any("attached:" in line and str(binary) in line for line in agent.lines()), 30)
