@@ -25,7 +25,9 @@ uint64_t agent_unix_ns(struct agent *agent)
 
 	if (back >= CLOCK_BACK_NS)
 		log_message(LOG_WARN, "the wall clock was set back by %.1f s: times of points go on from where they were, at half speed, "
-			    "until it has caught up; a restart of the agent follows the clock at once", (double)back / 1e9);
+			    "until it has caught up; where that takes too long, a restart of the agent follows the clock if it is more than "
+			    "an hour behind", (double)back / 1e9);
+	remember_tell(agent->adopted.remember, now);
 	return now;
 }
 

@@ -182,6 +182,9 @@ int agent_start(struct agent *agent)
 		return -ENOMEM;
 	if (agent->collector)
 		wall_after(&agent->wall, collector_latest_start(agent->collector), agent_clock_ns(CLOCK_MONOTONIC));
+	if (!wall_resume(&agent->wall, remember_told(agent->adopted.remember), agent_clock_ns(CLOCK_REALTIME),
+			 agent_clock_ns(CLOCK_MONOTONIC)))
+		log_message(LOG_WARN, "the wall clock is more than an hour behind the last agent's: times of points go back to it");
 	if (exporters & EXPORTER_CONSOLE)
 		agent->console = console_new(stdout);
 	if (exporters & EXPORTER_OTLP)

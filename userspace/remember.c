@@ -5,7 +5,7 @@
  * Consumes what the agent learns, as it learns it; produces the same for the next agent. The kernel's maps hold numbers
  * under ids: which metric an id is, when its streams started, which resource a service id became, which zero series go
  * on, which files have links. Numbers that the maps hold themselves are not kept twice. A record is never changed, but for
- * its tag if it is over; a file that was given up gets a second record that says so.
+ * its tag if it is over, and the latest time, which is one word; a file that was given up gets a second record that says so.
  */
 #include "remember.h"
 
@@ -29,6 +29,7 @@ enum {
 	TAG_NAMING, /* services_hash(); the services before it were named by others */
 	TAG_SERVICE_FORGOTTEN, /* the kernel's id, which may become another service's */
 	TAG_GONE, /* what was a TAG_SERVICE or a TAG_SEEN */
+	TAG_TOLD, /* the latest time that any point carried */
 };
 
 /* Metrics and objects may have all of the journal; what hosts can make without end gets its smaller part. */
@@ -57,6 +58,7 @@ struct remember {
 	bool full, metrics_full;
 	bool renamed; /* what earlier agents settled was by another naming */
 	bool services_full; /* a record that others depend on had no room */
+	uint64_t *told; /* in the journal, or NULL */
 };
 
 static int append(struct remember *remember, uint32_t tag, unsigned percent)
@@ -443,6 +445,36 @@ const struct remembered *remember_executable(const struct remember *remember, ui
 	return NULL;
 }
 
+/* --- time */
+
+static uint64_t *told_at(const struct journal_record *record)
+{
+	/* Records lie at multiples of 8 bytes. */
+	return record->end - record->at < 8 ? NULL : (uint64_t *)(uintptr_t)record->at;
+}
+
+uint64_t remember_told(const struct remember *remember)
+{
+	return remember->told ? __atomic_load_n(remember->told, __ATOMIC_RELAXED) : 0;
+}
+
+void remember_tell(struct remember *remember, uint64_t unix_ns)
+{
+	struct journal_record record;
+	size_t offset = 0;
+
+	if (!remember->told) {
+		pack_begin(&remember->pack);
+		pack_number(&remember->pack, unix_ns);
+		if (append(remember, TAG_TOLD, PERCENT_ALL))
+			return;
+		while (journal_next(remember->journal, &offset, &record))
+			if (record.tag == TAG_TOLD)
+				remember->told = told_at(&record);
+	}
+	__atomic_store_n(remember->told, unix_ns, __ATOMIC_RELAXED);
+}
+
 /* --- all of it */
 
 static void no_metric(void *context, const struct metric *metric, uint64_t start_unix_ns)
@@ -554,6 +586,8 @@ int remember_new(struct journal *journal, struct metrics *metrics, struct servic
 			err = object_read(remember, &record);
 		else if (record.tag == TAG_OBJECT_GONE)
 			err = object_gone_read(remember, &record);
+		else if (record.tag == TAG_TOLD)
+			remember->told = told_at(&record);
 	}
 	/* What is handed out later is looked at now, while it can still be set aside. */
 	if (!err)
@@ -605,7 +639,8 @@ int remember_copy(const struct journal *from, struct journal *to)
 	int err = 0;
 
 	while (!err && journal_next(from, &offset, &record))
-		if (record.tag >= TAG_METRIC && record.tag <= TAG_SERVICE_FORGOTTEN && record.tag != TAG_OBJECT_GONE)
+		if ((record.tag >= TAG_METRIC && record.tag <= TAG_SERVICE_FORGOTTEN && record.tag != TAG_OBJECT_GONE) ||
+		    record.tag == TAG_TOLD)
 			err = copy_one(to, record.tag, &record, &pack);
 	pack_free(&pack);
 	return err;

@@ -96,6 +96,11 @@ int remember_copy(const struct journal *from, struct journal *to);
 /* This very file, as it was attached last, gone or not; NULL if it never was. */
 const struct remembered *remember_any(const struct remember *remember, const struct object_id *id);
 
+/* The latest time that a point of this agent or one before it carried; 0 if nobody knows. Each told time is a store of one word,
+ * once there is a record for it; without room in the journal the next agent does not know. */
+uint64_t remember_told(const struct remember *remember);
+void remember_tell(struct remember *remember, uint64_t unix_ns);
+
 /* Did remember_restore() find that earlier agents went by another naming? */
 bool remember_renamed(const struct remember *remember);
 

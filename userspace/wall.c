@@ -28,3 +28,11 @@ void wall_after(struct wall *wall, uint64_t unix_ns, uint64_t monotonic_ns)
 	wall->said_unix_ns = wall->seen_unix_ns = unix_ns;
 	wall->said_ns = monotonic_ns;
 }
+
+bool wall_resume(struct wall *wall, uint64_t told_unix_ns, uint64_t unix_ns, uint64_t monotonic_ns)
+{
+	if (told_unix_ns > unix_ns + WALL_LATE_NS)
+		return false;
+	wall_after(wall, told_unix_ns, monotonic_ns);
+	return true;
+}

@@ -5,6 +5,7 @@
 #ifndef PROBEMETER_WALL_H
 #define PROBEMETER_WALL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct wall {
@@ -28,5 +29,11 @@ uint64_t wall_now(struct wall *wall, uint64_t unix_ns, uint64_t monotonic_ns, ui
 
 /* Never earlier than @unix_ns, which an earlier agent has used. */
 void wall_after(struct wall *wall, uint64_t unix_ns, uint64_t monotonic_ns);
+
+/* Further behind than this, the clock is not late: it was wrong before, and a new agent follows it at once. */
+#define WALL_LATE_NS (3600 * 1000000000ull)
+
+/* The same for the last time that an earlier agent told, if , the clock now, is at most late. Return: is it? */
+bool wall_resume(struct wall *wall, uint64_t told_unix_ns, uint64_t unix_ns, uint64_t monotonic_ns);
 
 #endif

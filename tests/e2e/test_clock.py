@@ -20,7 +20,10 @@ import capture
 from agent import Agent
 from checks import Checks
 from driven import Driven, steps_back, values, wait_attached
-from process import in_own_pid_namespace, scratch, wait_until
+from host import Host
+from otlp import NANO
+from process import BUILD, in_own_pid_namespace, scratch, wait_until
+from test_restart import other_build
 
 INTERVAL_MS = 400
 EVENTS = 40
@@ -40,8 +43,8 @@ class Clock:
         with open(self.path, "r+b" if self.path.exists() else "wb") as file:  # in place: it is mapped
             file.write(struct.pack("q", seconds))
 
-    def agent(self, directory, server, **variables):
-        return Agent(directory, LD_PRELOAD=self.library, CLOCK_OFFSET=self.path, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp,
+    def agent(self, directory, server, host=None, **variables):
+        return Agent(directory, host=host, LD_PRELOAD=self.library, CLOCK_OFFSET=self.path, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp,
                      OTEL_METRIC_EXPORT_INTERVAL=INTERVAL_MS, **variables)
 
 
@@ -120,6 +123,33 @@ def times(checks, directory, library, preference):
         agent.wait()
 
 
+def over_restarts(checks, directory, library):
+    """The clock is set back while no agent runs: the next one, of another build or not, goes on behind the last points. A clock
+    that is hours behind must have been wrong before, and is followed."""
+    clock = Clock(directory, library)
+    with Host(directory, "clock") as host, capture.Server() as server, Driven("hammer", "clock-restart") as one:
+        one.answer()
+        old, new = BUILD / "probemeter", other_build()
+        for offset, build in ((-36000, old), (600, old), (0, old), (-600, new), (-601, old)):
+            clock.set(offset)
+            with clock.agent(directory, server, host, binary=build) as agent:
+                if not server.requests:
+                    wait_attached(agent, one)
+                fire(one, server)
+                agent.signal(signal.SIGKILL)
+                agent.wait()
+        requests = list(server.requests)
+        checks.equal(f"over restarts: {len(requests)} exports, all times in order", disorder(requests, one.service)[:3], [])
+        checks.equal("over restarts: no stream steps back, starts anew or vanishes", steps_back(requests, {one.service})[:3], [])
+        clock.set(-4 * 3600)
+        with clock.agent(directory, server, host) as agent:
+            server.wait_requests(2, 60)
+            checks.ok("hours behind: it is followed, and said", "more than an hour behind" in agent.output() and
+                      server.requests[-1].time_ns() < time.time_ns() - 3 * 3600 * NANO, agent.tail())
+            checks.equal("ends with status 0", agent.stop(), 0)
+        checks.equal("stop --detach: status 0", host.stop("--detach")[0], 0)
+
+
 def main():
     checks = Checks("clock")
     if os.geteuid() != 0:
@@ -133,6 +163,8 @@ def main():
         for preference in ("cumulative", "delta"):
             with checks.run(preference):
                 times(checks, directory, library, preference)
+        with checks.run("over restarts"):
+            over_restarts(checks, directory, library)
     return checks.finish()
 
 

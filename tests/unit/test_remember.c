@@ -374,6 +374,36 @@ static void remember_forgets_a_resource_whole(void **state)
 	end(&next);
 }
 
+/* The last time that was told, in one record however often it is; in the journal of an agent of another schema, too. */
+static void remember_knows_the_last_time(void **state)
+{
+	struct journal *journal = *state, *other;
+	struct agent agent;
+	uint64_t used;
+	void *copied;
+
+	assert_int_equal(begin(journal, &agent), 0);
+	assert_int_equal(remember_told(agent.remember), 0);
+	remember_tell(agent.remember, 100);
+	used = journal_header(journal)->used;
+	remember_tell(agent.remember, 200);
+	assert_int_equal(remember_told(agent.remember), 200);
+	assert_int_equal(journal_header(journal)->used, used);
+	end(&agent);
+	assert_int_equal(begin(journal, &agent), 0);
+	assert_int_equal(remember_told(agent.remember), 200);
+	remember_tell(agent.remember, 300);
+	assert_int_equal(journal_header(journal)->used, used);
+	end(&agent);
+	(void)setup(&copied);
+	other = copied;
+	assert_int_equal(remember_copy(journal, other), 0);
+	assert_int_equal(begin(other, &agent), 0);
+	assert_int_equal(remember_told(agent.remember), 300);
+	end(&agent);
+	(void)teardown(&copied);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -382,6 +412,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(remember_forgets_services, setup, teardown),
 		cmocka_unit_test_setup_teardown(remember_forgets_a_resource_whole, setup, teardown),
 		cmocka_unit_test_setup_teardown(remember_tells_versions_apart, setup, teardown),
+		cmocka_unit_test_setup_teardown(remember_knows_the_last_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(remember_refuses_contradictions, setup, teardown),
 		cmocka_unit_test_setup_teardown(remember_refuses_metrics_without_room, setup, teardown),
 	};

@@ -68,6 +68,22 @@ static void wall_begins_after(void **state)
 	assert_true(wall_now(&wall, START, 9, &back) > START + SECOND);
 }
 
+/* What an earlier agent told last holds, unless the clock must have been wrong then. */
+static void wall_resumes(void **state)
+{
+	struct wall wall = { 0 };
+	uint64_t back;
+
+	(void)state;
+	assert_true(wall_resume(&wall, 0, START, 4));
+	assert_int_equal(wall_now(&wall, START, 5, &back), START);
+	assert_true(wall_resume(&wall, START + WALL_LATE_NS, START, 5));
+	assert_int_equal(wall_now(&wall, START, 7, &back), START + WALL_LATE_NS + 2);
+	wall = (struct wall){ 0 };
+	assert_false(wall_resume(&wall, START + WALL_LATE_NS + 1, START, 5));
+	assert_int_equal(wall_now(&wall, START, 7, &back), START);
+}
+
 /* Whatever the clock does. */
 static void wall_never_goes_back(void **state)
 {
@@ -96,6 +112,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(wall_is_the_clock),   cmocka_unit_test(wall_follows_forwards),
 		cmocka_unit_test(wall_catches_up),     cmocka_unit_test(wall_begins_after),
+		cmocka_unit_test(wall_resumes),
 		cmocka_unit_test(wall_never_goes_back),
 	};
 
