@@ -10,7 +10,8 @@
 #   make test-packages  builds, judges, installs, upgrades and purges the packages
 #   make test-kernels  boots other kernels and lets the agent count there
 #   make test-arm64 the same for arm64, whose programs `make arm64` builds with Debian's cross compiler, in build/arm64
-#   make soak       a flood of ten million label sets, then an hour of exports at a collector that fails at random
+#   make soak SECONDS=600 SEED=7  services that keep their own truth, while all happens to the agent that may
+#   make soak-flood  ten million label sets; make soak-exports: an hour of exports at a collector that fails at random
 #   make readme     the tables in README and scripts/docs, from the program's own and the picture of costs
 #   make install    DESTDIR= PREFIX=/usr/local: program, headers, manual pages, completion, unit
 #   make deb        Debian packages, in build/deb; make rpm: RPM packages, in build/rpm; make oci: a container image
@@ -43,7 +44,7 @@ say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all deps run readme bench soak clean
+.PHONY: all deps run readme bench soak soak-flood soak-exports clean
 .PHONY: test test-unit fuzz fuzzers test-headers test-e2e test-sanitized test-packages test-kernels test-arm64
 all: $(B)/probemeter $(B)/share/made services tests $(B)/e2e/probe_way $(B)/e2e/page_speed
 
@@ -240,8 +241,14 @@ $(B)/soak/%: tests/soak/%.c $(filter-out $(B)/userspace/main.o,$(AGENT_OBJECTS))
 SOAK_EXPORTS ?= 200000
 SOAK_FLOOD ?= 10000000
 
-soak: $(B)/soak/soak $(B)/probemeter $(B)/services/crowd
+soak: SECONDS ?= 600
+soak: $(B)/probemeter $(B)/services/stress
+	$(Q)/usr/bin/python3 -B tests/stress/run.py $(SECONDS) $(SEED)
+
+soak-flood: $(B)/probemeter $(B)/services/crowd
 	$(Q)FLOOD=$(SOAK_FLOOD) /usr/bin/python3 -B tests/e2e/test_limits.py
+
+soak-exports: $(B)/soak/soak
 	$(Q)/usr/bin/python3 -B tests/e2e/test_soak.py $(SOAK_EXPORTS) $(SOAK_SEED)
 
 # --- for end-to-end tests: the agent's own code, told what to do
@@ -280,8 +287,8 @@ $(B)/fuzz/%: tests/fuzz/%.c $(B)/fuzz/agent.a Makefile
 fuzzers: $(FUZZERS)
 
 TARGET ?= elf
-SECONDS ?= 60
 
+fuzz: SECONDS ?= 60
 fuzz: $(B)/fuzz/$(TARGET)
 	$(Q)/usr/bin/python3 -B tests/fuzz/run.py --keep $(TARGET) $(SECONDS)
 
@@ -299,7 +306,7 @@ test-e2e: all
 test: deps
 	$(Q)$(MAKE) --no-print-directory all fuzzers
 	$(Q)scripts/tools.sh
-	$(Q)scripts/test.sh unit headers fuzz hostile service e2e kernels
+	$(Q)scripts/test.sh unit headers fuzz hostile service e2e stress kernels
 
 deps:
 	$(Q)scripts/deps.sh

@@ -3,7 +3,7 @@
 #
 # test.sh - run groups of tests and add up what they say
 #
-#   scripts/test.sh GROUP...      unit headers fuzz hostile service e2e packages kernels
+#   scripts/test.sh GROUP...      unit headers fuzz hostile service e2e stress packages kernels
 #
 # A test is a program that prints what it checks, closes with "N passed, N failed[, N skipped]" (cmocka programs close
 # in cmocka's own words) and exits 0 or 1. Every test runs, whatever the ones before it did. The last line adds up.
@@ -26,9 +26,10 @@ tests_of() {
     hostile) echo tests/hostile/run.py ;;
     service) echo tests/services/test_scriptd.py ;;
     e2e) ls tests/e2e/test_*.py | grep -vxF "$packages" ;;
+    stress) echo tests/stress/test_judge.py tests/stress/run.py ;;
     packages) echo "$packages" ;;
     kernels) echo tests/kernels/run.py ;;
-    *) echo "test.sh: no group '$1': unit headers fuzz hostile service e2e packages kernels" >&2; return 1 ;;
+    *) echo "test.sh: no group '$1': unit headers fuzz hostile service e2e stress packages kernels" >&2; return 1 ;;
     esac
 }
 

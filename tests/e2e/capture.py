@@ -213,7 +213,7 @@ class _Listener(socketserver.ThreadingMixIn, http.server.HTTPServer):
 class Server:
     """A receiver of one's own on loopback; self.otlp is its base endpoint."""
 
-    def __init__(self, answer=OK, host="127.0.0.1", tls=None):
+    def __init__(self, answer=OK, host="127.0.0.1", tls=None, port=0):
         self.answer = answer
         self.tls = tls
         self.answers = []  # consumed first, one per request
@@ -230,7 +230,7 @@ class Server:
         self._place = socket.socket(self.family)
         self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        self._place.bind((host, 0))
+        self._place.bind((host, port))
         self.port = self._place.getsockname()[1]
         self.address = (host, self.port)
         self.otlp = f"http{'s' if tls else ''}://{f'[{host}]' if ':' in host else host}:{self.port}"

@@ -4,7 +4,7 @@
 a flood takes nothing from a neighbour, and what is left out by --drop-label and --drop-metric leaves the rest exact. Every
 reason for which an event is dropped is reached here.
 
-The load is build/services/crowd. FLOOD=N floods with N label sets in place of 300,000; `make soak` does that with ten million.
+The load is build/services/crowd. FLOOD=N floods with N label sets in place of 300,000; `make soak-flood` does that with ten million.
 """
 import contextlib
 import os
