@@ -132,15 +132,40 @@ missing() {
 	done < <(rows "$@")
 }
 
-# apt ARG... - apt-get that asks nothing, waits for another apt to end, retries downloads, and speaks when it fails
+# show WORDS - how far a step is: on a terminal in place, else a line each ten seconds
+shown=-10
+show() {
+	if [[ -t 1 ]]; then
+		printf '\r\033[Kdeps: %.70s' "$1"
+	elif ((SECONDS >= shown + 10)); then
+		shown=$SECONDS
+		say "$1"
+	fi
+}
+
+show_end() { [[ ! -t 1 ]] || printf '\r\033[K'; }
+
+# progress - show what an apt-get reports on standard input, see README.progress-reporting of apt
+progress() {
+	local kind percent words
+	while IFS=: read -r kind _ percent words; do
+		[[ $kind != dlstatus && $kind != pmstatus ]] || show "$(LC_ALL=C printf '%3.0f %%: %s' "$percent" "$words")"
+	done
+	show_end
+}
+
+# apt ARG... - apt-get that asks nothing, waits for another apt to end, retries downloads, shows progress, and speaks when it fails
 apt() {
 	local log status=0
 	log=$(mktemp)
-	DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 \
-		-o Dpkg::Use-Pty=0 "$@" >"$log" 2>&1 || status=$?
+	{
+		DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 \
+			-o Dpkg::Use-Pty=0 -o APT::Status-Fd=3 "$@" 3>&1 >"$log" 2>&1 || echo "$?" >"$log.status"
+	} | progress
+	[[ ! -e $log.status ]] || status=$(<"$log.status")
 	((status == 0)) || tail -20 "$log" | sed 's/^/      /' >&2
-	rm -f "$log"
-	return $status
+	rm -f "$log" "$log.status"
+	return "$status"
 }
 
 update() {
@@ -195,16 +220,21 @@ while IFS='|' read -r group names why; do
 	printf '      %-24s %-8s %s\n' "${names%% *}" "$group" "$why"
 done <<<"$todo"
 
+say "1 of 3: lists of packages"
 update
 
+say "2 of 3: can each be installed?"
 absent=
+number=0
 while IFS='|' read -r group names why; do
 	name=${names%% *}
+	show "$((number += 1)) of $(wc -l <<<"$todo"): $name"
 	trial=$(apt-get -qq --simulate --no-install-recommends install "$name" 2>&1) && continue
 	why_not=$(sed -n 's/^E: //p' <<<"$trial" | head -1)
 	absent+="
       $name ($why): ${why_not:-apt cannot install it}"
 done <<<"$todo"
+show_end
 if [[ -n $absent ]]; then
 	# shellcheck source=/dev/null
 	release=$(. /etc/os-release && echo "${PRETTY_NAME:-unknown}")
@@ -212,6 +242,7 @@ if [[ -n $absent ]]; then
       Remedy: enable component 'main' of Debian 12 (bookworm, -updates, -security) in the apt sources, or install an equivalent by hand"
 fi
 
+say "3 of 3: downloading and unpacking $(wc -l <<<"$todo") packages and what they need"
 # shellcheck disable=SC2086
 for try in 1 2 3; do
 	apt install --no-install-recommends --no-remove $packages && break

@@ -10,7 +10,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-passed=0 failed=0 skipped=0 failures=''
+passed=0 failed=0 skipped=0 failures='' number=0 total=0
 started=$SECONDS
 
 # Builds the packages, which takes minutes and packages of its own: not in `make test`.
@@ -75,6 +75,11 @@ trap '[ -z "$beside" ] || kill -- "-$beside_pid" 2>/dev/null; rm -rf "$work"' EX
 
 for group in "$@"; do
     list=$(tests_of "$group") || exit 2
+    total=$((total + $(wc -w <<<"$list")))
+done
+
+for group in "$@"; do
+    list=$(tests_of "$group") || exit 2
     # Hundreds of compilations, while the end-to-end tests mostly wait: beside the other groups, on what CPU they leave.
     if [ "$group" = headers ] && [ $# != 1 ]; then
         setsid chrt --idle 0 "./$list" </dev/null >"$work/beside" 2>&1 &
@@ -90,17 +95,20 @@ for group in "$@"; do
     esac
     if [ $at_once != 1 ]; then
         ( # whose jobs are these alone
+            begins=0
             for test in $list; do
                 while [ "$(jobs -r | wc -l)" -ge $at_once ]; do
                     wait -n
                 done
+                [ $at_once != 2 ] || echo "--- $test: begins, $at_once at a time ($((begins += 1)) of $(wc -w <<<"$list"))"
                 { start_one "$test" >"$work/${test##*/}"; echo $? >"$work/${test##*/}.status"; } &
             done
             wait
         )
     fi
     for test in $list; do
-        echo "--- $test"
+        number=$((number + 1))
+        echo "--- $test ($number of $total)"
         begun=$SECONDS
         output=$work/${test##*/}
         if [ $at_once != 1 ]; then
@@ -109,13 +117,13 @@ for group in "$@"; do
         else
             start_one "$test" | tee "$output"
             status=${PIPESTATUS[0]}
-            echo "--- $test: $((SECONDS - begun)) s"
         fi
         judge "$test" "$status" "$output"
+        [ $at_once != 1 ] || echo "--- $test: $((SECONDS - begun)) s; $((SECONDS - started)) s in all so far, $failed failed"
     done
 done
 if [ -n "$beside" ]; then
-    echo "--- $beside"
+    echo "--- $beside ($((number + 1)) of $total)"
     wait "$beside_pid"
     status=$?
     cat "$work/beside"

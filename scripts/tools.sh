@@ -244,7 +244,7 @@ if [[ -n $todo ]]; then
 	((EUID != 0)) || chown _apt "$state/debs" 2>/dev/null || true
 
 	read -ra suites <<<"$(cut -d'|' -f2 <<<"$todo" | sort -u | xargs)"
-	say "bringing $(cut -d'|' -f1 <<<"$todo" | xargs) into ${tools#"$PWD"/}"
+	say "bringing $(cut -d'|' -f1 <<<"$todo" | xargs) into ${tools#"$PWD"/}: first the lists of ${suites[*]}"
 	found=
 	for uri in $(mirrors); do
 		if use_mirror "$uri" "${suites[@]}"; then
@@ -257,7 +257,9 @@ if [[ -n $todo ]]; then
 		die "no Debian mirror in this machine's apt sources serves ${suites[*]}. Remedy: name a full Debian mirror in /etc/apt/sources.list.d, see that 'apt-get update' works, run this again"
 	fi
 
+	number=0
 	while IFS='|' read -r package suite version files why; do
+		say "$((number += 1)) of $(wc -l <<<"$todo"): $package: $why"
 		# shellcheck disable=SC2086
 		bring "$package" "$suite" "$version" $files
 	done <<<"$todo"

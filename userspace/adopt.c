@@ -51,10 +51,11 @@ static void say(const struct options *options, const struct adopted *adopted)
 					    "one; 'mount -t bpf bpf %s' before it starts mends that",
 			    options->bpffs, options->bpffs);
 	else if (adopted->handover.count)
-		log_message(LOG_INFO, "run: takes over the totals in '%s', counted since %s, into '%s'",
+		log_message(LOG_DEBUG, "run: takes over the totals in '%s', counted since %s, into '%s'",
 			    adopted->handover.set[adopted->handover.count - 1].path, since, pins->directory);
 	else if (pins->adopted)
-		log_message(LOG_INFO, "run: goes on with the totals in '%s', counted since %s", pins->directory, since);
+		log_message(LOG_INFO, "run: goes on with the totals in '%s', counted since %s; 'probemeter stop --detach' and a new start "
+			    "would begin anew", pins->directory, since);
 	else
 		log_message(LOG_INFO, "run: counting goes on in '%s' when no agent runs; 'probemeter stop --detach' ends it",
 			    pins->directory);
@@ -157,9 +158,11 @@ void adopt_count(struct adopted *adopted)
 	int err = handover_finish(handover, &adopted->pins, &adopted->kernel, trial_barrier);
 
 	if (err)
-		log_message(LOG_WARN, "run: the totals of the earlier agent cannot be taken over: %s; they begin anew", strerror(-err));
+		log_message(LOG_WARN, "run: the totals of the earlier agent cannot be taken over: %s; they begin anew, with start times that "
+			    "tell receivers so", strerror(-err));
 	else if (handover->count)
-		log_message(LOG_INFO, "run: took over %llu series, %llu cells, %llu events", (unsigned long long)handover->series,
+		log_message(LOG_INFO, "run: took over %llu series, %llu cells, %llu events of the earlier agent; 'probemeter stop --detach' and a "
+			    "new start would begin anew", (unsigned long long)handover->series,
 			    (unsigned long long)handover->cells, (unsigned long long)handover->events);
 	handover->count = 0;
 }
@@ -248,7 +251,8 @@ void adopt_tend(struct adopted *adopted, const struct objects *objects)
 
 	if (!adopted->guard || guard_lives(adopted->guard))
 		return;
-	log_message(LOG_WARN, "run: the process '" GUARD_NAME "' has ended, and is started again");
+	log_message(LOG_WARN, "run: the process '" GUARD_NAME "', which protects attached files, was ended, and is started again; leave it "
+		    "alone, or end it by 'probemeter stop --detach'");
 	guard_free(adopted->guard);
 	adopted->guard = NULL;
 	if (guard_start(&adopted->pins, adopted->run_dir, &adopted->guard))

@@ -17,6 +17,7 @@
 #include "notify.h"
 #include "options.h"
 #include "outage.h"
+#include "progress.h"
 #include "sender.h"
 #include "trial.h"
 #include "trim.h"
@@ -57,6 +58,7 @@ struct agent {
 	const struct metric *too_large; /* named in the log last */
 	size_t binaries;
 	bool said_nothing_found, said_full;
+	struct progress progress; /* of attaching to what one look at the host has found */
 	uint64_t phase_ns; /* of the exports within the interval */
 	uint64_t quiet_ms; /* of the last export, see sender_flush() */
 	int lock;

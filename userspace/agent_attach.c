@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fnmatch.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,9 +31,24 @@ static int links_make(struct agent *agent, struct object *object)
 		log_message(LOG_WARN, "attach: '%s': %zu of its links were not there any more, as when somebody writes to a file while no "
 			    "agent runs; what it fired meanwhile is not counted", object->path, attach_made(object->attachment));
 	if (!err && attach_unpinned(object->attachment))
-		log_message(LOG_WARN, "attach: '%s': %zu links cannot be pinned in '%s'; they end with this agent", object->path,
-			    attach_unpinned(object->attachment), agent->adopted.pins.directory);
+		log_message(LOG_WARN, "attach: '%s': %zu links cannot be pinned in '%s'; they end with this agent; let its user write there",
+			    object->path, attach_unpinned(object->attachment), agent->adopted.pins.directory);
 	return err;
+}
+
+/* Attaching to thousands of sites may take a while, and nothing else happens meanwhile. @sites: those attached just now. */
+static void say_progress(struct agent *agent, size_t sites)
+{
+	const struct discovery *discovery = &agent->discovery;
+	char looked[80] = "";
+
+	if (!progress_due(&agent->progress, agent_clock_ns(CLOCK_MONOTONIC)))
+		return;
+	if (discovery->to_look)
+		(void)snprintf(looked, sizeof(looked), "; %zu of %zu looked at", discovery->looked, discovery->to_look);
+	log_message(LOG_INFO, "attaching: %llu sites in %zu binaries so far%s", (unsigned long long)agent->self.sites + sites,
+		    agent->binaries + (sites > 0), looked);
+	notify_working(&agent->notify, "attaching: %zu binaries so far%s", agent->binaries, looked);
 }
 
 static void object_attach(struct agent *agent, struct object *object)
@@ -40,9 +56,10 @@ static void object_attach(struct agent *agent, struct object *object)
 	int err = links_make(agent, object);
 
 	object->attach_err = err;
+	say_progress(agent, err ? 0 : attach_count(object->attachment));
 	if (err) {
-		log_message(LOG_WARN, "attach: '%s': %s; its counters and histograms are not counted", object->path,
-			    strerror(-err));
+		log_message(LOG_WARN, "attach: '%s': %s; its counters and histograms are not counted; 'probemeter check' says what "
+			    "this host lacks", object->path, strerror(-err));
 		return;
 	}
 	if (object->mapped_ns)
@@ -94,7 +111,7 @@ static void object_found(void *context, struct object *object)
 			err = collector_metric_starts(agent->collector, object->metric[i], now);
 		if (err) {
 			object->metric[i] = NULL;
-			log_message(LOG_WARN, "attach: '%s' in '%s': no room for another metric (at most %d), not counted",
+			log_message(LOG_WARN, "attach: '%s' in '%s': no room for another metric (at most %d), not counted; leave some out by --drop-metric",
 				    wanted.name, object->path, PM_MAX_METRICS);
 		}
 		other = err ? NULL : metrics_conflict(agent->adopted.metrics, object->metric[i]);
@@ -166,8 +183,10 @@ static void adopted(struct agent *agent)
 void agent_watch(struct agent *agent, uint64_t now_ns)
 {
 	bool settled;
-	int err = watch_run(agent->watch, now_ns, &settled);
+	int err;
 
+	progress_begin(&agent->progress, now_ns);
+	err = watch_run(agent->watch, now_ns, &settled);
 	if (settled && !err && rules_choose(agent->rules))
 		admit(agent);
 	if (settled && !err)
@@ -178,7 +197,7 @@ void agent_watch(struct agent *agent, uint64_t now_ns)
 		notify_ready(&agent->notify, "%zu binaries attached", agent->binaries);
 	if (settled && !agent->binaries && !agent->said_nothing_found) {
 		agent->said_nothing_found = true;
-		log_message(LOG_INFO, "no process has probes yet; looking for new ones");
+		log_message(LOG_INFO, "no process has probes yet; looking for new ones; 'probemeter probes FILE' says whether a program has any");
 	}
 	if (settled)
 		adopted(agent);

@@ -47,7 +47,8 @@ static void account_unanswered(struct agent *agent)
 {
 	if (agent->unanswered)
 		log_message(LOG_WARN,
-			    "export to %s: the answer to %llu points was lost; those that were sent again may be counted twice",
+			    "export to %s: the answer to %llu points was lost; those that were sent again may be counted twice; with cumulative "
+			    "temporality none are",
 			    agent->options->where, (unsigned long long)agent->unanswered);
 	agent->unanswered = 0;
 }
@@ -67,7 +68,8 @@ static void baselines_keep(struct agent *agent, uint64_t on_its_way)
 	err = baselines_save(agent->options->run_dir, life_of_totals(agent), agent->delta, agent->unanswered + on_its_way);
 	if (err && !agent->said_baselines)
 		log_message(LOG_WARN, "delta temporality: '%s/baselines' cannot be written: %s; the next agent may send again what was "
-			    "acknowledged meanwhile", agent->options->run_dir, strerror(-err));
+			    "acknowledged meanwhile; let this one write there, or elsewhere by --run-dir", agent->options->run_dir,
+			    strerror(-err));
 	agent->said_baselines = err;
 }
 

@@ -125,11 +125,11 @@ int agent_start(struct agent *agent)
 	limits.choose = rules_choose(agent->rules);
 	limits.by_uid = rules_by_uid(agent->rules);
 	limits.trims = trims_has_labels(agent->trims);
-	log_message(LOG_INFO, "kernel: maps of at most %.1f MiB: %u cells on %u possible CPUs, %u series, %u services",
-		    (double)kernel_bytes(&limits, kernel_cpus()) / (1 << 20), limits.cells, kernel_cpus(), limits.series,
-		    limits.services);
+	log_message(LOG_INFO, "limits: maps of at most %.1f MiB: %u cells on %u possible CPUs, %u series, %u services (--max-memory, "
+		    "--max-cells, --max-series, --max-services)", (double)kernel_bytes(&limits, kernel_cpus()) / (1 << 20),
+		    limits.cells, kernel_cpus(), limits.series, limits.services);
 	limits_describe(&limits, line, sizeof(line));
-	log_message(LOG_INFO, "limits: %s", line);
+	log_message(LOG_DEBUG, "limits: %s", line);
 	err = trial_run((enum kernel_links)agent->options->links, &agent->trial);
 	if (!err && sandbox_drop(agent->trial.links == KERNEL_LINKS_PERF_EVENT))
 		return -EPERM;
@@ -153,16 +153,16 @@ int agent_start(struct agent *agent)
 		return err;
 	}
 	trial_describe(&agent->trial, line, sizeof(line));
-	log_message(LOG_INFO, "kernel: %s; its maps take %.1f MiB now", line,
-		    (double)kernel_bytes_now(&agent->adopted.kernel) / (1 << 20));
+	log_message(LOG_INFO, "kernel: %s; a service that spends over %u %% of a CPU on them is told of (--max-overhead); its maps take "
+		    "%.1f MiB now", line, agent->options->max_overhead, (double)kernel_bytes_now(&agent->adopted.kernel) / (1 << 20));
 	if (host_pid_namespace())
 		log_message(LOG_INFO, "this pid namespace is not the host's: processes outside of it are not seen; what they fire "
 			    "counts under what their exec gave, their levels do not: run in the host's (hostPID: true, --pid=host)");
 	agent->arena = arena_new();
 	err = host_identity("", host);
 	if (err)
-		log_message(LOG_WARN, "/var/lib/probemeter/host-id: %s; a clone of this host would get other service.instance.ids "
-			    "only by another host name", strerror(-err));
+		log_message(LOG_WARN, "'/var/lib/probemeter/host-id': %s; a clone of this host would get other service.instance.ids "
+			    "only by another host name; let the agent's user write there", strerror(-err));
 	services_host(agent->adopted.services, host);
 	if (!services_agent(agent->adopted.services, agent->options->service_name, agent->options->resource.pair,
 			    agent->options->resource.count, &agent->own)) {
@@ -174,7 +174,8 @@ int agent_start(struct agent *agent)
 		err = collector_forgets(agent->collector, forget_ns(agent->options));
 		if (err)
 			log_message(LOG_WARN, "--forget: %s; no service is forgotten",
-				    err == -ENOTSUP ? "in a pid namespace of its own an agent does not see who lives" : strerror(-err));
+				    err == -ENOTSUP ? "in a pid namespace of its own an agent does not see who lives: run in the host's, or "
+						      "with --forget 0" : strerror(-err));
 	}
 	if (agent->collector)
 		collector_choose(agent->collector, agent->rules, agent->options->per_process);
@@ -191,7 +192,7 @@ int agent_start(struct agent *agent)
 		agent->sender = sender_new(agent->options);
 	if (agent->sender && agent->options->preference != PREFERENCE_CUMULATIVE) {
 		agent->delta = delta_new();
-		log_message(LOG_INFO, "delta temporality: what was acknowledged is remembered, in at most %.1f MiB",
+		log_message(LOG_INFO, "delta temporality: what was acknowledged is remembered, in at most %.1f MiB (--max-cells)",
 			    (double)delta_bytes_max(limits.cells) / (1 << 20));
 	}
 	if (!agent->collector || !agent->arena || (exporters & EXPORTER_CONSOLE && !agent->console) ||
@@ -214,12 +215,19 @@ int agent_start(struct agent *agent)
 void agent_finish(struct agent *agent)
 {
 	struct object *object;
+	size_t detached = 0;
 
 	answers_free(agent->answers);
-	/* Quietly: everything goes. */
+	/* Quietly: everything goes. Before Linux 6.6 that may take a tenth of a second per site. */
+	progress_begin(&agent->progress, agent_clock_ns(CLOCK_MONOTONIC));
 	for (object = agent->discovery.objects.list; object; object = object->hh.next) {
+		detached += object->attachment ? attach_count(object->attachment) : 0;
 		attach_free(object->attachment);
 		object->attachment = NULL;
+		if (progress_due(&agent->progress, agent_clock_ns(CLOCK_MONOTONIC))) {
+			log_message(LOG_INFO, "run: ending; detached %zu of %llu sites", detached, (unsigned long long)agent->self.sites);
+			notify_working(&agent->notify, "detaching: %zu of %llu sites", detached, (unsigned long long)agent->self.sites);
+		}
 	}
 	watch_free(agent->watch);
 	discover_free(&agent->discovery, &agent->events);

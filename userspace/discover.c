@@ -379,6 +379,10 @@ static int sweep(struct discovery *discovery, const struct discover_events *even
 
 	if (!proc)
 		return -errno;
+	/* For whoever wants to say how far it is; some come and go meanwhile. */
+	while (slices == 1 && (entry = readdir(proc)))
+		discovery->to_look += isdigit((unsigned char)entry->d_name[0]) != 0;
+	rewinddir(proc);
 	discovery->sweep++;
 	objects_round(&discovery->objects);
 	HASH_ITER(hh, discovery->hint, hint, after)
@@ -389,11 +393,13 @@ static int sweep(struct discovery *discovery, const struct discover_events *even
 
 		if (!pid || (unsigned)pid % slices != slice)
 			continue;
+		discovery->looked++;
 		err = look(discovery, events, pid);
 		if (!err)
 			err = replaced_leave(discovery);
 	}
 	(void)closedir(proc);
+	discovery->looked = discovery->to_look = 0;
 	HASH_ITER(hh, discovery->process, process, next)
 		if (!err && (unsigned)process->pid % slices == slice && process->swept != discovery->sweep)
 			process_remove(discovery, process);

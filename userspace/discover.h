@@ -38,6 +38,7 @@ struct discovery {
 	bool vacant; /* an object may have lost its last process */
 	unsigned sweep; /* number of the last one, of all or of a slice */
 	unsigned slice; /* the next one */
+	size_t looked, to_look; /* processes in a sweep of all, files of a pattern, while it is under way; else 0 */
 };
 
 /**

@@ -37,6 +37,17 @@ void notify_ready(struct notify *notify, const char *format, ...)
 	notify->ready = true;
 }
 
+void notify_working(const struct notify *notify, const char *format, ...)
+{
+	char line[512];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	(void)sd_notifyf(0, "%sEXTEND_TIMEOUT_USEC=%u000000\nSTATUS=%s", notify->every_ns ? "WATCHDOG=1\n" : "", NOTIFY_LONGER_S, line);
+}
+
 uint64_t notify_due(const struct notify *notify)
 {
 	return notify->every_ns ? notify->due_ns : UINT64_MAX;

@@ -26,6 +26,10 @@ uint64_t notify_due(const struct notify *notify);
 /* WATCHDOG=1, if it is due at @at_ns. */
 void notify_alive(struct notify *notify, uint64_t at_ns);
 
+/* Within a step that takes long: a line of status, WATCHDOG=1, and NOTIFY_LONGER_S more to start or to end. */
+#define NOTIFY_LONGER_S 60
+void notify_working(const struct notify *notify, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 /* STOPPING=1, and a last WATCHDOG=1: what follows may take as long as one export. */
 void notify_stopping(const struct notify *notify, const char *status);
 

@@ -62,10 +62,13 @@ static void pattern_attach(struct watch *watch, const char *pattern, bool quiet)
 				    SWEEP_NS / (1000 * MS));
 		return;
 	}
+	watch->discovery->to_look = found.gl_pathc;
 	for (i = 0; i < found.gl_pathc; i++) {
+		watch->discovery->looked = i;
 		err = objects_path(&watch->discovery->objects, watch->calls, found.gl_pathv[i], &object);
 		good += !err;
 	}
+	watch->discovery->looked = watch->discovery->to_look = 0;
 	if (!quiet && found.gl_pathc == 1 && err)
 		log_message(LOG_WARN, "--attach: '%s': %s", pattern,
 			    err == -ENOEXEC ? "no probes in it: include <probemeter/probemeter.h>, fire a metric, build again" :
@@ -117,7 +120,8 @@ struct watch *watch_new(struct discovery *discovery, const struct discover_event
 	}
 	err = events_open(EVENTS_RING_BYTES, &watch->events);
 	if (err)
-		log_message(LOG_WARN, "the kernel tells of no new processes: %s; looking every second", strerror(-err));
+		log_message(LOG_WARN, "the kernel tells of no new processes: %s; looking every second; 'probemeter check' says how to mend that",
+			    strerror(-err));
 	else
 		log_message(LOG_DEBUG, "events of processes: %zu KiB of rings", events_bytes(watch->events) >> 10);
 	watch->leases = leases_open();

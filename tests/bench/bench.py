@@ -40,6 +40,15 @@ from result import Results  # noqa: E402
 from sink import Sink  # noqa: E402
 
 PARTS = ("calls", "export", "attaching", "saturation")
+LAST = build.ROOT / "build" / "bench.json"
+
+
+def expected():
+    """(seconds, targets) that a whole run takes: by the last one here, else about so many."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        last = json.loads(LAST.read_text())
+        return last["took_s"], len(last["targets"])
+    return 480, 28
 
 
 def nobody_else():
@@ -83,8 +92,18 @@ def main():
                          kernel=os.uname().release, machine=os.uname().machine, cpu=calls.cpu_model(), cpus=os.cpu_count(),
                          rounds=rounds)
 
+    whole = not options.quick and not options.only
+    seconds_in_all, targets_in_all = expected()
+
     def say(what):
-        print(f"bench: {time.monotonic() - begun:4.0f} s: {what}", flush=True)
+        of = f" of about {seconds_in_all}" if whole else ""
+        print(f"bench: {time.monotonic() - begun:4.0f}{of} s: {what}", flush=True)
+
+    def tell(target):
+        of = f" of {targets_in_all}" if whole else ""
+        say(f"  {len(results.targets)}{of}: {target.text}")
+
+    results.tell = tell
 
     say("building")
     build.build()
@@ -107,8 +126,8 @@ def main():
     results.facts.update(absent=build.absent, load_average=os.getloadavg()[0], took_s=round(time.monotonic() - begun))
     print()
     print(table.text(results))
-    if not options.quick and not options.only:
-        (build.ROOT / "build" / "bench.json").write_text(json.dumps(table.document(results), indent=1) + "\n")
+    if whole:
+        LAST.write_text(json.dumps(table.document(results), indent=1) + "\n")
         (build.ROOT / "build" / "bench.svg").write_text(picture.svg(results))
         print("\nwritten: build/bench.json, build/bench.svg")
     return 0

@@ -44,6 +44,7 @@ class Results:
     targets: list = dataclasses.field(default_factory=list)
     cells: dict = dataclasses.field(default_factory=dict)  # (who, threads) -> [ns per call]
     facts: dict = dataclasses.field(default_factory=dict)
+    tell: object = None  # is given each target that has been measured
 
     def add(self, target, values=None, **more):
         """A target with one value per round (the median counts), or with why there is none."""
@@ -53,6 +54,8 @@ class Results:
         for name, value in more.items():
             setattr(target, name, value)
         self.targets.append(target)
+        if self.tell:
+            self.tell(target)
 
     def cell(self, who, threads, ns):
         self.cells.setdefault((who, threads), []).append(ns)

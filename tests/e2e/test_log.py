@@ -27,6 +27,8 @@ def json_lines(checks, directory, binary):
         checks.ok("each line is an object with these fields", said and all(
             set(line) == {"time", "level", "message", "objects"} and line["level"] in ("error", "warn", "info") and
             re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["time"]) for line in said), said)
+        checks.equal("each names what one may act on: an object, a flag, an address or a command", [
+            line["message"] for line in said if not (line["objects"] or re.search(r"--[a-z]|https?://|'probemeter ", line["message"]))], [])
         checks.ok("the file that was attached is an object",
                   any("attached:" in line["message"] and line["objects"] == [str(binary)] for line in said), said)
 
