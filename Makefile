@@ -15,6 +15,7 @@
 #   make readme     the tables in README and scripts/docs, from the program's own and the picture of costs
 #   make install    DESTDIR= PREFIX=/usr/local: program, headers, manual pages, completion, unit
 #   make deb        Debian packages, in build/deb; make rpm: RPM packages, in build/rpm; make oci: a container image
+#   make tarball    the agent with its libraries, for any distribution
 #   make bench      what it costs, next to what else a service could use; needs a quiet machine
 #
 # V=1 shows the commands.
@@ -133,7 +134,7 @@ VERSION = $(shell sed -n 's/^.define PROBEMETER_VERSION "\(.*\)"/\1/p' include/p
 root = $(DESTDIR)$(PREFIX)
 fill = sed 's|@VERSION@|$(VERSION)|; s|@MAJOR@|$(firstword $(subst ., ,$(VERSION)))|; s|/usr/local/bin/|$(PREFIX)/bin/|'
 
-.PHONY: install deb rpm oci
+.PHONY: install deb rpm oci tarball
 install: $(B)/probemeter $(B)/share/made
 	install -D -m 0755 $(B)/probemeter $(root)/bin/probemeter
 	cd include && find probemeter -name '*.h' -exec install -D -m 0644 {} $(abspath $(root))/include/{} \;
@@ -159,6 +160,22 @@ rpm: $(B)/probemeter $(B)/share/made
 oci: $(B)/probemeter
 	$(Q)scripts/packaging/oci.py $(B)/probemeter $(B)/oci
 	$(Q)echo $(B)/oci
+
+# For any distribution: linked to find its loader and its libraries where the archive is unpacked. See tarball.py.
+TARBALL_PREFIX ?= /opt/probemeter
+TARBALL = $(B)/probemeter-$(VERSION)-linux-x86_64.tar.gz
+
+$(B)/tarball/probemeter: $(AGENT_OBJECTS)
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -s $^ $(pkg_libs) -lm -lpthread -Wl,--disable-new-dtags,-rpath,$(TARBALL_PREFIX)/lib \
+		-Wl,--dynamic-linker=$(TARBALL_PREFIX)/lib/ld-linux-x86-64.so.2 -o $@
+
+tarball: $(B)/probemeter $(B)/tarball/probemeter $(B)/share/made
+	$(Q)rm -rf $(B)/tarball/root
+	$(Q)$(MAKE) --no-print-directory -s install DESTDIR=$(abspath $(B))/tarball/root PREFIX=$(TARBALL_PREFIX) SYSCONFDIR=$(TARBALL_PREFIX)/etc
+	$(Q)scripts/packaging/tarball.py $(B)/probemeter $(B)/tarball/probemeter $(B)/tarball/root$(TARBALL_PREFIX) $(TARBALL)
+	$(Q)echo $(TARBALL)
 
 readme: $(B)/document
 	$(Q)for page in README.md scripts/docs/*.md; do \
@@ -341,6 +358,8 @@ test-sanitized: all $(B)/unit/probemeter
 
 test-packages:
 	$(Q)scripts/deps.sh build test package
+	$(Q)scripts/tools.sh
+	$(Q)scripts/tools.sh package
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)scripts/test.sh packages
 

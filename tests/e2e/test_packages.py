@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What is installed works for those who use it: projects that find the headers by pkg-config and by CMake compile; the Debian
 packages please lintian, and apt installs, upgrades, removes and purges them, in an overlay over this system that only the test
-sees."""
+sees; the archive for any distribution counts where there is nothing but what is in it."""
 import json
 import os
 import pathlib
@@ -11,8 +11,11 @@ import shutil
 import subprocess
 import sys
 
+import elf
+from agent import Fired, build_fired, clean_environment, totals
+from capture import Server
 from checks import Checks
-from process import BUILD, ROOT, scratch
+from process import BUILD, ROOT, scratch, wait_until
 
 SOURCE = """#include <probemeter/probemeter.h>
 PROBEMETER_COUNTER(found, "packages.found", "{x}", "Found by a build system", "by")
@@ -164,12 +167,54 @@ def packages(checks, directory):
               run("dpkg", "-s", "probemeter").returncode == 0, "/etc/probemeter/probemeter.conf")
 
 
+def tarball(checks, directory):
+    """Unpacked where nothing else is, not even a loader: it runs, finds the host fit, counts and exports."""
+    done = run("make", "-s", "tarball", cwd=ROOT)
+    if not checks.ok("the archive is made", done.returncode == 0, done.stdout[-500:] + done.stderr[-500:]):
+        return
+    root = directory / "empty"
+    for name in ("proc", "sys", "run", "tmp"):
+        (root / name).mkdir(parents=True)
+    archive = ROOT / done.stdout.split()[-1]
+    checks.equal("it unpacks", run("tar", "-C", root, "-xzf", archive).returncode, 0)
+    checks.equal("all of it below /opt/probemeter", sorted(path.name for path in root.iterdir()), ["opt", "proc", "run", "sys", "tmp"])
+    prefix = root / "opt/probemeter"
+    libraries = {path.name for path in (prefix / "lib").glob("*.so*")}
+    checks.ok("its libraries and their loader are there", {"ld-linux-x86-64.so.2", "libc.so.6", "libbpf.so.1"} <= libraries, libraries)
+    checks.ok("with the licence of each", len(list((prefix / "share/licences").iterdir())) > 20, sorted((prefix / "share").iterdir()))
+    checks.ok("README names the place and the version", "/opt/probemeter/bin/probemeter run" in (prefix / "README").read_text(), "")
+    checks.ok("the unit starts it there", "ExecStart=/opt/probemeter/bin/probemeter run" in
+              (prefix / "lib/systemd/system/probemeter.service").read_text(), "")
+    program = "/opt/probemeter/bin/probemeter"
+    checks.equal("--version", run("chroot", root, program, "--version").stdout, run(BUILD / "probemeter", "--version").stdout)
+    mounted = ["unshare", "--mount", "sh", "-c", f'mount -t proc proc {root}/proc && mount --rbind /sys {root}/sys && exec chroot {root} "$@"',
+               "sh", program]
+    done = run(*mounted, "check", "--json", timeout=60)
+    rows = json.loads(done.stdout) if done.stdout.startswith("[") else []
+    checks.ok("check", done.returncode == 0 and any(row["requirement"] == "probes" and row["met"] for row in rows), done.stdout + done.stderr)
+    binary = build_fired(directory)
+    log = directory / "archive.log"
+    with Server() as server, Fired(binary, "archive") as fired:
+        with open(log, "w", encoding="utf-8") as stderr, \
+                subprocess.Popen([*map(str, mounted), "run", "--once", "--interval", "8000", "--endpoint", server.otlp, "--bpffs", "/none",
+                                  "--include", f"path:{binary}"], env=clean_environment(), stderr=stderr) as agent:
+            wait_until("attached", lambda: agent.poll() is not None or f"attached: '{binary}'" in log.read_text(), 20)
+            wait_until("heard", lambda: agent.poll() is not None or elf.attached(fired.pid, elf.Elf(binary)), 20)
+            fired.fire(7)
+            agent.wait(60)
+        checks.equal("run --once: status", agent.returncode, 0)
+        if not checks.equal("run --once: what it exports", totals(server.requests, fired.service), (7, 7, 7)):
+            print(log.read_text())
+
+
 def main():
     if sys.argv[1:2] == ["--inside"]:
         inside(sys.argv[2])
     checks = Checks("packages")
     with scratch("packages") as directory:
-        for part in (headers, packages):
+        for part in (headers, packages, tarball):
+            if sys.argv[1:] and part.__name__ not in sys.argv[1:]:
+                continue
             with checks.run(part.__name__):
                 part(checks, directory)
     checks.exit()
