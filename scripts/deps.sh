@@ -86,6 +86,7 @@ package | lintian               | judges them
 package | fakeroot              | files in them belong to root, whoever builds
 package | rpm                   | builds the RPM packages
 package | python3-kubernetes    | knows the fields of the DaemonSet
+package | npm / nodejs          | brings the schemas of Kubernetes, holds the manifest against them
 package | cmake                 | finds the installed headers
 bench   | systemtap-sdt-dev     | sys/sdt.h: the classic probe
 bench   | bpftrace              | counts on that probe

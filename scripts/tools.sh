@@ -7,6 +7,7 @@
 #   scripts/tools.sh kernels    more kernels
 #   scripts/tools.sh arm64      kernels for arm64, and the libraries that programs for it are linked with
 #   scripts/tools.sh bench      what the benchmark compares with
+#   scripts/tools.sh package    what judges the packages
 #   scripts/tools.sh --list     print what would be brought and from which suite
 #
 # Brings what is missing; nothing to do and no network when all is there.
@@ -20,7 +21,7 @@
 # Result: build/tools/PACKAGE/ (the unpacked packages), build/tools/bin/ (links to the programs), build/tools/linux-SUITE/ and
 # build/tools/linux-SUITE-arm64/ (a kernel image), build/tools/arm64/ (the root of an arm64 system: libraries and headers),
 # build/tools/python/ (the official OTLP messages as python modules, made by protoc), build/tools/npm/
-# (node modules).
+# (node modules), build/tools/npm-package/ (those of that group: npm takes away what it was not asked for).
 set -euo pipefail
 
 # group | package | suite | version at least | files that must be in it | why
@@ -42,9 +43,10 @@ arm64 | arm64                 | bookworm           | 0     | bin/busybox usr/inc
 bench | opentelemetry-cpp     | bookworm-backports | 1.19  | usr/lib                                  | the SDK for C++, to compare with
 bench | opentelemetry-cpp-dev | bookworm-backports | 1.19  | usr/include/opentelemetry/sdk/metrics    | its headers
 '
-# package | version | why
+# group | package | version | why
 NPM='
-@elastic/mockotlpserver | 0.10.0 | takes OTLP over gRPC and decodes it with the official schema
+test    | @elastic/mockotlpserver | 0.10.0 | takes OTLP over gRPC and decodes it with the official schema
+package | kubernetes-models | 4.5.0 | the schemas of Kubernetes'"'"' objects; 5 wants a newer Node than Debian 12 has
 '
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
@@ -86,13 +88,16 @@ missing() {
 	done < <(rows)
 }
 
+# npm_place - where this group's node modules are
+npm_place() { if [[ $group == test ]]; then echo "$tools/npm"; else echo "$tools/npm-$group"; fi; }
+
 # npm_missing - package@version of what is not there in that version
 npm_missing() {
-	local package version why
-	while IFS='|' read -r package version why; do
+	local of package version why
+	while IFS='|' read -r of package version why; do
 		package=${package// /} version=${version// /}
-		[[ -z $package ]] ||
-			grep -qs "\"version\": \"$version\"" "$tools/npm/node_modules/$package/package.json" ||
+		[[ ${of// /} != "$group" ]] ||
+			grep -qs "\"version\": \"$version\"" "$(npm_place)/node_modules/$package/package.json" ||
 			printf '%s@%s\n' "$package" "$version"
 	done <<<"$NPM"
 }
@@ -205,24 +210,24 @@ group=test
 architecture=$(dpkg --print-architecture 2>/dev/null || true)
 case ${1:-} in
 '') ;;
-bench|kernels|arm64) group=$1 ;;
+bench|kernels|arm64|package) group=$1 ;;
 --list)
 	for group in test kernels arm64 bench; do
 		rows | while IFS='|' read -r package suite version files why; do
 			printf '%-22s %-19s >= %-6s %s\n' "$package" "$suite" "$version" "$why"
 		done
 	done
-	while IFS='|' read -r package version why; do
+	while IFS='|' read -r _ package version why; do
 		[[ -z $package ]] || printf '%-22s %-19s =  %-6s %s\n' "${package// /}" npm "${version// /}" "${why# }"
 	done <<<"$NPM"
 	exit 0 ;;
--h|--help) sed -n '4,24s/^# \{0,1\}//p' "$0"; exit 0 ;;
-*) printf "tools: expected arm64, bench, kernels, --list or no argument, not '%s'\n" "$1" >&2; exit 2 ;;
+-h|--help) sed -n '4,25s/^# \{0,1\}//p' "$0"; exit 0 ;;
+*) printf "tools: expected arm64, bench, kernels, package, --list or no argument, not '%s'\n" "$1" >&2; exit 2 ;;
 esac
 
 [[ $group != arm64 ]] || architecture=arm64
 modules=$tools/python/opentelemetry/proto/collector/metrics/v1/metrics_service_pb2.py
-[[ -n $(missing) || ($group == test && (! -e $modules || -n $(npm_missing))) ]] || exit 0
+[[ -n $(missing) || -n $(npm_missing) || ($group == test && ! -e $modules) ]] || exit 0
 
 for program in apt-get dpkg-deb flock; do
 	command -v $program >/dev/null || die "needs Debian's $program. Remedy: put what 'scripts/tools.sh --list' names into $tools by hand"
@@ -272,21 +277,21 @@ while IFS='|' read -r package suite version files why; do
 	done
 done < <(rows)
 
-[[ $group == test ]] || exit 0
-
 todo=$(npm_missing)
 if [[ -n $todo ]]; then
 	command -v npm >/dev/null || die "npm is missing. Remedy: scripts/deps.sh test"
 	say "bringing $(xargs <<<"$todo") from npm"
 	log=$(mktemp)
 	# shellcheck disable=SC2086
-	npm install --prefix "$tools/npm" --no-audit --no-fund --no-save --ignore-scripts --omit=dev $todo >"$log" 2>&1 || {
+	npm install --prefix "$(npm_place)" --no-audit --no-fund --no-save --ignore-scripts --omit=dev $todo >"$log" 2>&1 || {
 		tail -5 "$log" | sed 's/^/       /' >&2
 		rm -f "$log"
 		die "npm could not bring $(xargs <<<"$todo"). Remedy: see that 'npm view ${todo%%$'\n'*} version' works, run this again"
 	}
 	rm -f "$log"
 fi
+
+[[ $group == test ]] || exit 0
 
 command -v protoc >/dev/null || die "protoc is missing. Remedy: scripts/deps.sh build"
 rm -rf "$tools/.python"

@@ -11,7 +11,7 @@ import re
 import subprocess
 import tarfile
 
-from agent import PROBEMETER
+from agent import HERE, PROBEMETER
 from checks import Checks
 from process import BUILD, ROOT, scratch
 
@@ -62,8 +62,15 @@ def image(checks, directory):
         checks.ok("as one file, too", {"oci-layout", "index.json"} <= set(tar.getnames()), tar.getnames())
 
 
+def by_schema(objects):
+    """What Kubernetes' own schemas have against each object; None: nothing."""
+    done = run("node", HERE / "manifest.cjs", input=json.dumps(objects))
+    return json.loads(done.stdout) if done.returncode == 0 else done.stderr
+
+
 def kubernetes(checks, directory):
-    """Each object, read by the official client's model and written again, is what it was: no field is unknown to it."""
+    """Each object fits the schema of its kind, and read by the official client's model and written again it is what it was: no
+    field is unknown to it."""
     import kubernetes.client  # pylint: disable=import-outside-toplevel
     import yaml  # pylint: disable=import-outside-toplevel
 
@@ -83,6 +90,11 @@ def kubernetes(checks, directory):
         checks.equal(f"{kind}: every field is one of Kubernetes", through(one), one)
     broken = json.loads(json.dumps(kinds["DaemonSet"]).replace("hostPID", "hostPid"))
     checks.ok("and a wrong one would be seen", through(broken) != broken, "hostPid")
+    checks.equal("what the schemas of Kubernetes have against them", by_schema(objects), [None] * len(objects))
+    for right, wrong in ('"hostPID": true', '"hostPID": "true"'), ('"containerPort": 9464', '"containerPort": "9464"'), \
+            ('"selector": ', '"selectors": '), ('"mountPath": ', '"path": '):
+        broken = json.loads(json.dumps(kinds["DaemonSet"]).replace(right, wrong))
+        checks.ok(f"{wrong.strip(': ')} would be seen by them", broken != kinds["DaemonSet"] and by_schema([broken])[0], broken)
     pod = kinds["DaemonSet"]["spec"]["template"]["spec"]
     container = pod["containers"][0]
     table = run(BUILD / "document", "capabilities").stdout
