@@ -11,7 +11,7 @@
 #   make test-kernels  boots other kernels and lets the agent count there
 #   make test-arm64 the same for arm64, whose programs `make arm64` builds with Debian's cross compiler, in build/arm64
 #   make soak SECONDS=600 SEED=7  services that keep their own truth, while all happens to the agent that may
-#   make soak-flood  ten million label sets; make soak-exports: an hour of exports at a collector that fails at random
+#   make soak-flood  ten million label sets, ten thousand processes; make soak-exports: an hour of exports at a collector that fails at random
 #   make readme     the tables in README and scripts/docs, from the program's own and the picture of costs
 #   make install    DESTDIR= PREFIX=/usr/local: program, headers, manual pages, completion, unit
 #   make deb        Debian packages, in build/deb; make rpm: RPM packages, in build/rpm; make oci: a container image
@@ -262,8 +262,9 @@ soak: SECONDS ?= 600
 soak: $(B)/probemeter $(B)/services/stress
 	$(Q)/usr/bin/python3 -B tests/stress/run.py $(SECONDS) $(SEED)
 
-soak-flood: $(B)/probemeter $(B)/services/crowd
+soak-flood: $(B)/probemeter $(B)/unit/probemeter $(B)/services/crowd
 	$(Q)FLOOD=$(SOAK_FLOOD) /usr/bin/python3 -B tests/e2e/test_limits.py
+	$(Q)/usr/bin/python3 -B tests/hostile/run.py level_crowd
 
 soak-exports: $(B)/soak/soak
 	$(Q)/usr/bin/python3 -B tests/e2e/test_soak.py $(SOAK_EXPORTS) $(SOAK_SEED)

@@ -40,6 +40,9 @@ from process import BUILD, PR_SET_PDEATHSIG, ROOT, Failed, _libc, in_own_pid_nam
 AGENTS = [("agent", PROBEMETER, 160, 1.0), ("with sanitizers", BUILD / "unit/probemeter", 1200, 4.0)]
 # What meets libcurl and no code of ours: once is enough.
 OF_CURL = re.compile("certificate|insecure|plain|tls|redirect|continue|headers|status_line|http2")
+# Ten thousand processes keep the host busy for a minute, and the kernel longer, which takes a probe out of each: only when
+# named (make soak-flood).
+NAMED = {"level_crowd"}
 FILE_S, FILE_MIB = 10.0, 64
 MOST_S = 120.0  # for whatever ends by itself, on a machine that is busy
 # What is in a file can be told without any capability; with them, `probes` would try the kernel's probes each time.
@@ -72,7 +75,7 @@ class Attack:
 
 def attacks(kind, chosen):
     found = [Attack(path) for path in sorted((HERE / kind).iterdir()) if path.suffix in (".py", ".c")]
-    return [attack for attack in found if not chosen or attack.path.stem in chosen]
+    return [attack for attack in found if attack.path.stem in chosen or (not chosen and attack.path.stem not in NAMED)]
 
 
 def run_measured(argv, timeout_s, **variables):
@@ -208,7 +211,8 @@ def services(checks, label, binary, most_mib, slow, found, directory):
         broken = [complaint for request in server.requests[-2:] for complaint in broken_rules(request)]
         checks.equal(f"{label}: exports obey the data model", broken[:3], [])
         checks.equal(f"{label}: ends with status 0", agent.stop(), 0)
-        checks.ok(f"{label}: in bounded time", agent.stop_s < 10.0 * slow, f"{agent.stop_s:.1f} s")
+        most_s = 60.0 if any(attack.path.stem in NAMED for attack in found) else 10.0
+        checks.ok(f"{label}: in bounded time", agent.stop_s < most_s * slow, f"{agent.stop_s:.1f} s")
         output = agent.log.read_bytes().decode(errors="surrogateescape")
         checks.equal(f"{label}: nothing that a terminal obeys", orders_in(output), "[]")
 
