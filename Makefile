@@ -372,6 +372,7 @@ test-kernels: all
 
 test-arm64: arm64
 	$(Q)scripts/deps.sh
+	$(Q)scripts/tools.sh
 	$(Q)/usr/bin/python3 -B tests/kernels/run.py --machine arm64 --all
 
 clean:

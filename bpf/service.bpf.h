@@ -363,11 +363,12 @@ static __always_inline __u32 bit_number(__u64 bit)
  * goes on to the next word. Return: 0 if there is none. */
 __noinline int service_id(void)
 {
-	__u32 next = PM_NEXT_SERVICE, i;
+	__u32 next = PM_NEXT_SERVICE, i, number;
 	__u64 *word, seen;
 
 	for (i = 0; i < PM_VACANT_WORDS; i++) {
-		word = bpf_map_lookup_elem(&vacant, &i);
+		number = i; /* @i stays in a register: on the stack 6.1 loses sight of it and takes this for a loop without end */
+		word = bpf_map_lookup_elem(&vacant, &number);
 		if (!word)
 			return 0;
 		seen = *(volatile __u64 *)word;

@@ -6,6 +6,7 @@
   run.py --all         every kernel, each also with full preemption and four CPUs: `make test-kernels`; it writes
                        build/kernels.md, the table that README shows
   run.py --keep DIR    leave what the guests said there
+  run.py --only PATTERN  the guests whose name has it
   run.py --machine arm64   the kernels for arm64 with the programs of `make arm64`: `make test-arm64`
 
 The guest is an initramfs with this build's own programs and their libraries; init says what it does. Its clock is slow
@@ -187,6 +188,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--keep", type=pathlib.Path)
+    parser.add_argument("--only", default="", metavar="PATTERN")
     parser.add_argument("--machine", choices=MACHINES, default="x86-64")
     options = parser.parse_args()
     checks = Checks("kernels")
@@ -203,6 +205,8 @@ def main():
         for suite, (words, cpus), part, pattern in wanted:
             kernel = machine.kernel(suite)
             name = " ".join(word for word in (suite, words, f"{cpus} CPUs", part) if word)
+            if not re.search(options.only, name):
+                continue
             with checks.run(name):
                 if not checks.ok(f"{name}: its kernel is there", kernel.exists(), "scripts/tools.sh kernels"):
                     continue
