@@ -367,7 +367,7 @@ cases_arm64() {
 			echo "$cc disassembled $opt|disassembled|$cc|$opt||"
 		done
 		echo "$cc disassembled -O2, no-pie|disassembled|$cc|-O2 -fno-pie|-no-pie|"
-		echo "$cc mixed -O0|mix|$cc|-O0||"
+		echo "$cc c11 -O0|c|$cc|-O0||"
 		echo "$cc mixed -O2, gc-sections|mix|$cc|-O2 -ffunction-sections -fdata-sections|-Wl,--gc-sections|"
 		echo "$cc c++17 -O3|cxx|$cc|-O3||"
 		echo "$cc catalogue, all used|catalogue|$cc|-O1||"
