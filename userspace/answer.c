@@ -122,10 +122,18 @@ uint64_t answers_due(const struct answers *answers)
 	return serve_due(answers->serve);
 }
 
-static void write_snapshot(struct answers *answers, struct writer *writer, const struct view *view)
+static void write_history(struct answers *answers, struct writer *writer, const struct view *view)
 {
 	(void)answers;
 	view_write(writer, view);
+}
+
+static void write_snapshot(struct answers *answers, struct writer *writer, const struct view *view)
+{
+	struct view now = *view;
+
+	now.history = NULL;
+	write_history(answers, writer, &now);
 }
 
 static void write_page(struct answers *answers, struct writer *writer, const struct view *view,
@@ -160,6 +168,7 @@ static void write_openmetrics(struct answers *answers, struct writer *writer, co
 /* How each kind of answer is written; the others have no bytes. */
 static void (*const writes[SERVE_WHATS])(struct answers *answers, struct writer *writer, const struct view *view) = {
 	[SERVE_SNAPSHOT] = write_snapshot,
+	[SERVE_HISTORY] = write_history,
 	[SERVE_TEXT] = write_text,
 	[SERVE_OPENMETRICS] = write_openmetrics,
 };
@@ -193,6 +202,7 @@ static void collect(const struct answers_source *source, struct arena *arena, st
 		view->points = points;
 	view->self = self;
 	view->discovery = source->discovery;
+	view->history = collector_history(source->collector);
 }
 
 bool answers_give(struct answers *answers, const struct answers_source *source)

@@ -55,19 +55,27 @@ uint32_t bucket_bounds(const struct metric *metric, double *room, const double *
 	return (uint32_t)(last - first + 1);
 }
 
+/* Values of an octave's cells lie in (2^octave, 2^(octave + 1)]: the bucket of the upper one. */
+static uint32_t bucket_of_octave(int octave, const double *bound, uint32_t bound_count)
+{
+	int above = octave + 1 - ilogb(bound[0]);
+
+	return above < 0 ? 0 : above > (int)bound_count ? bound_count : (uint32_t)above;
+}
+
 uint32_t bucket_index(const struct metric *metric, uint64_t where, const double *bound, uint32_t bound_count)
 {
-	int octave = (int)PM_BUCKET_EXPONENT(where) - 1023, first, above;
-
 	if (metric->bound_count)
 		return PM_BUCKET_INDEX(where) < bound_count ? PM_BUCKET_INDEX(where) : bound_count;
 	/* Zero and negative values lie below the smallest bound, which is positive. */
 	if (!PM_BUCKET_EXPONENT(where) || PM_BUCKET_SIGN(where))
 		return 0;
-	/* Values of an octave's cells lie in (2^octave, 2^(octave + 1)]: the bucket of the upper one. */
-	first = ilogb(bound[0]);
-	above = octave + 1 - first;
-	return above < 0 ? 0 : above > (int)bound_count ? bound_count : (uint32_t)above;
+	return bucket_of_octave((int)PM_BUCKET_EXPONENT(where) - 1023, bound, bound_count);
+}
+
+uint32_t bucket_of_cell(const struct bucket_count *cell, const double *bound, uint32_t bound_count)
+{
+	return cell->negative ? 0 : bucket_of_octave(cell->index >> 3, bound, bound_count); /* an eighth of an octave each */
 }
 
 double bucket_sum(uint64_t where, uint128_t sum)

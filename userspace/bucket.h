@@ -30,6 +30,9 @@ uint32_t bucket_bounds(const struct metric *metric, double *room, const double *
  * the bounds are powers of two. */
 uint32_t bucket_index(const struct metric *metric, uint64_t where, const double *bound, uint32_t bound_count);
 
+/* The same for a cell of an exponential histogram, whose bounds are the default ones. */
+uint32_t bucket_of_cell(const struct bucket_count *cell, const double *bound, uint32_t bound_count);
+
 /* Sum of a cell's values, at most the largest double. Relative error at most 2^-32; subnormal values count as the smallest
  * normal one. */
 double bucket_sum(uint64_t where, uint128_t sum);

@@ -19,6 +19,7 @@
 #include "forget.h"
 #include "drops.h"
 #include "headroom.h"
+#include "history.h"
 #include "ledger.h"
 #include "level.h"
 #include "levels.h"
@@ -40,6 +41,7 @@ struct collector {
 	bool restored; /* and no collection yet */
 	struct costs *costs;
 	struct levels *levels;
+	struct history *history;
 	struct headroom *headroom;
 	struct drops_told *drops_told;
 	struct arena *scratch; /* of what is read of one process */
@@ -79,6 +81,7 @@ struct collector *collector_new(const struct kernel *kernel, struct metrics *met
 	collector->seen = seen_new();
 	collector->costs = costs_new();
 	collector->levels = levels_new();
+	collector->history = history_new();
 	collector->headroom = headroom_new();
 	collector->drops_told = drops_told_new();
 	collector->scratch = arena_new();
@@ -86,7 +89,7 @@ struct collector *collector_new(const struct kernel *kernel, struct metrics *met
 	collector->exponential = exponential;
 	collector->agent = agent;
 	if (!collector->owners || !collector->names || !collector->seen || !collector->costs || !collector->levels ||
-	    !collector->scratch || !collector->headroom || !collector->drops_told) {
+	    !collector->scratch || !collector->history || !collector->headroom || !collector->drops_told) {
 		collector_free(collector);
 		return NULL;
 	}
@@ -112,6 +115,7 @@ void collector_free(struct collector *collector)
 	seen_free(collector->seen);
 	costs_free(collector->costs);
 	levels_free(collector->levels);
+	history_free(collector->history);
 	headroom_free(collector->headroom);
 	drops_told_free(collector->drops_told);
 	arena_free(collector->scratch);
@@ -475,12 +479,17 @@ static int process_samples(struct collector *collector, const struct discovery *
 	return err ? err : level_samples(collector);
 }
 
-static uint64_t monotonic_ns(void)
+static uint64_t clock_ns(clockid_t clock)
 {
 	struct timespec now;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	(void)clock_gettime(clock, &now);
 	return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t monotonic_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
 }
 
 /* Hits by service id. */
@@ -602,6 +611,7 @@ static int collect(struct collector *collector, const struct discovery *discover
 		return err;
 	if (collector->lives)
 		mark_ends(collector, &points);
+	history_add(collector->history, &points, clock_ns(CLOCK_BOOTTIME));
 	*ret = points;
 	return 0;
 }
@@ -840,6 +850,7 @@ static long farewell_drop(struct collector *collector, struct delta *delta, char
 			(void)snprintf(first, first_size, "%s", service_name(over));
 		seen_forget(collector->seen, over);
 		costs_forget(collector->costs, over);
+		history_forget(collector->history, over);
 		if (delta)
 			delta_forget(delta, over);
 		lives_forget(collector->lives, over);
@@ -911,4 +922,9 @@ uint64_t collector_latest_start(const struct collector *collector)
 		if (collector->metric_start_unix_ns[i] > latest)
 			latest = collector->metric_start_unix_ns[i];
 	return latest;
+}
+
+const struct history *collector_history(const struct collector *collector)
+{
+	return collector->history;
 }

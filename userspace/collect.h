@@ -89,6 +89,11 @@ const struct resource *collector_over(struct collector *collector, uint64_t elap
 /* When the last of the streams began that an earlier agent left; 0: there is none. No point is earlier. */
 uint64_t collector_latest_start(const struct collector *collector);
 
+struct history;
+
+/* What collections left behind, see history.h. */
+const struct history *collector_history(const struct collector *collector);
+
 /* What the user should be told of the last collection, line by line: drops_next() of drops.h, headroom_next() of headroom.h. */
 bool collector_warning(struct collector *collector, char *ret, size_t size);
 

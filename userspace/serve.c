@@ -136,12 +136,14 @@ static const struct route {
 	{ "/healthz", METHOD_GET, SERVE_PING },
 	{ "/readyz", METHOD_GET, ROUTE_READY },
 	{ "/api/snapshot", METHOD_GET, SERVE_SNAPSHOT },
+	{ "/api/history", METHOD_GET, SERVE_HISTORY },
 	{ "/api/stop", METHOD_POST, SERVE_STOP },
 };
 
 /* Of the bytes of an answer; NULL: it has none, and "ok" is said. */
 static const char *const types[SERVE_WHATS] = {
 	[SERVE_SNAPSHOT] = "application/json",
+	[SERVE_HISTORY] = "application/json",
 	[SERVE_TEXT] = "text/plain; version=0.0.4; charset=utf-8",
 	[SERVE_OPENMETRICS] = "application/openmetrics-text; version=1.0.0; charset=utf-8",
 };

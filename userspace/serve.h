@@ -21,6 +21,7 @@ enum serve_what {
 	SERVE_PING, /* is it alive? No bytes */
 	SERVE_STOP, /* end the agent. No bytes */
 	SERVE_SNAPSHOT, /* JSON, see view.h */
+	SERVE_HISTORY, /* the same, with what was before */
 	SERVE_TEXT, /* of prometheus.h */
 	SERVE_OPENMETRICS,
 	SERVE_WHATS,

@@ -8,6 +8,7 @@
 #include "view.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -93,6 +94,7 @@ struct document {
 	const struct view *view;
 	struct places services, metrics, binaries;
 	struct tally *service, *binary; /* by place */
+	size_t moments; /* that are remembered */
 };
 
 /* --- JSON, one step up from the writer */
@@ -470,6 +472,108 @@ static void write_value(struct writer *out, const struct point *point)
 	}
 }
 
+/* --- what was before */
+
+/* Single precision has seven digits that mean something. */
+static void past_number(struct writer *out, float value)
+{
+	char text[32];
+
+	separate(out);
+	if (!isfinite(value))
+		writer_text(out, "null");
+	else if (value == truncf(value) && fabsf(value) < 1e7f)
+		writer_signed(out, (int64_t)value);
+	else
+		writer_put(out, text, (size_t)snprintf(text, sizeof(text), "%.7g", (double)value));
+}
+
+static void write_past(struct document *document, const struct point *point)
+{
+	const struct history *history = document->view->history;
+	const struct history_line *line = history && !is_histogram(point) ? history_find(history, point) : NULL;
+	struct writer *out = document->out;
+	size_t i;
+
+	if (!line)
+		return;
+	if (point->monotonic)
+		number(out, "past_total", *history_totals(line));
+	open_as(out, "past", '[');
+	for (i = 0; i < document->moments; i++) {
+		const float *row = history_row(history, line, i);
+
+		past_number(out, row ? *row : NAN);
+	}
+	writer_byte(out, ']');
+}
+
+/* What was new in each bucket; nothing at all is common, and short. */
+static void past_row(struct writer *out, const float *row, uint32_t width)
+{
+	uint32_t last = width;
+
+	if (!row) {
+		text(out, NULL, NULL);
+		return;
+	}
+	while (last && row[last - 1] == 0)
+		last--;
+	open_as(out, NULL, '[');
+	for (uint32_t n = 0; last && n < width; n++)
+		past_number(out, row[n]);
+	writer_byte(out, ']');
+}
+
+static void past_histogram(struct document *document, const struct point *point, const struct history_line *line)
+{
+	struct writer *out = document->out;
+	uint32_t n, width = history_width(line);
+	size_t i;
+
+	open_as(out, NULL, '{');
+	number(out, "service", place_of(&document->services, point->resource, false));
+	number(out, "metric", place_of(&document->metrics, point->metric, false));
+	open_as(out, "past_totals", '[');
+	for (n = 0; n < width; n++)
+		number(out, NULL, history_totals(line)[n]);
+	writer_byte(out, ']');
+	open_as(out, "past", '[');
+	for (i = 0; i < document->moments; i++)
+		past_row(out, history_row(document->view->history, line, i), width);
+	writer_byte(out, ']');
+	writer_byte(out, '}');
+}
+
+static void write_history(struct document *document)
+{
+	const struct view *view = document->view;
+	struct writer *out = document->out;
+	uint64_t ago_ns[HISTORY_MOMENTS];
+	size_t i;
+
+	document->moments = history_moments(view->history, ago_ns);
+	open_as(out, "history", '{');
+	open_as(out, "times_unix_ms", '[');
+	for (i = 0; i < document->moments; i++)
+		number(out, NULL, (view->time_unix_ns - ago_ns[i]) / 1000000);
+	writer_byte(out, ']');
+	open_as(out, "histograms", '[');
+	for (i = 0; i < view->points->count; i++) {
+		const struct point *point = &view->points->point[i];
+		const struct history_line *line;
+
+		/* The first series of each metric stands for all. */
+		if (!is_histogram(point) || (i && point[-1].metric == point->metric && point[-1].resource == point->resource))
+			continue;
+		line = history_find(view->history, point);
+		if (line)
+			past_histogram(document, point, line);
+	}
+	writer_byte(out, ']');
+	writer_byte(out, '}');
+}
+
 static void write_series(struct document *document)
 {
 	const struct points *points = document->view->points;
@@ -491,6 +595,7 @@ static void write_series(struct document *document)
 		truth(out, "overflow", point->overflow);
 		time_ms(out, "start_unix_ms", point->start_unix_ns);
 		write_value(out, point);
+		write_past(document, point);
 		writer_byte(out, '}');
 	}
 	writer_byte(out, ']');
@@ -638,6 +743,8 @@ void view_write(struct writer *writer, const struct view *view)
 		write_services(&document);
 		write_binaries(&document);
 		write_metrics(&document);
+		if (view->history)
+			write_history(&document);
 		write_series(&document);
 		write_drops(writer, view->points);
 	} else {

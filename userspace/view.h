@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * view.h - the agent's state at one moment, as JSON: what `GET /api/snapshot` answers.
+ * view.h - the agent's state at one moment, as JSON: what `GET /api/snapshot` answers; `GET /api/history` has what was before, too.
  *
  * The format, by name; a client ignores names that it does not know. All numbers are JSON numbers, all times are
  * milliseconds since 1970.
@@ -26,6 +26,12 @@
  *                 start_unix_ms (null for a gauge); then
  *                 value; or, of a histogram, count, sum (null where negative values were seen), counts[] (one more than
  *                 bounds), p50, p90, p99 (null while empty; above[]: the names of those that are only known to be larger)
+ *                 Of /api/history, if it is remembered: past[], for each of history.times_unix_ms what was new since the
+ *                 time before, of a level its value (null: not known), and past_total, of a counter its value at the last
+ *                 time that it was seen. Not of histograms
+ *   history       of /api/history only: times_unix_ms[], ascending, and histograms[], each with service, metric,
+ *                 past_totals[] (of each bucket, all series together, when it was last seen) and past[], for each time what
+ *                 was new in each bucket ([]: nothing; null: not known)
  *   drops[]       reason, metric, count, meaning, remedy
  *   why[]         why there is nothing, or less than expected: kind (noop, no_probes, not_attached, excluded, no_hits,
  *                 dropped, overflow, export_failing), severity (info, warning), subject, text, remedy
@@ -34,6 +40,7 @@
 #define PROBEMETER_VIEW_H
 
 #include "discover.h"
+#include "history.h"
 #include "points.h"
 #include "self.h"
 #include "writer.h"
@@ -63,6 +70,7 @@ struct view {
 	const struct discovery *discovery;
 	const struct self *self;
 	const struct resource *agent; /* the agent's own */
+	const struct history *history; /* NULL: nothing of what was before */
 };
 
 /* Write the whole of it; @writer says whether memory was short. */

@@ -46,8 +46,10 @@ def ask(where, path, method="GET", headers=None, body=None, timeout_s=10.0):
 class Snapshot:
     """What /api/snapshot said."""
 
+    path = "/api/snapshot"
+
     def __init__(self, where):
-        status, _, body = ask(where, "/api/snapshot")
+        status, _, body = ask(where, self.path)
         assert status == 200, (status, body)
         self.data = json.loads(body)
 

@@ -65,6 +65,51 @@ def content(checks, directory, binary):
         checks.ok("and takes its socket away", not agent.socket.exists())
 
 
+class History(Snapshot):
+    """What /api/history said: the same, and what was before."""
+
+    path = "/api/history"
+
+    def past(self, service, metric):
+        """(what was new at each moment, the total then) of the one series of that, or (None, None)."""
+        rows = self.series_of(service, metric)
+        return (rows[0].get("past"), rows[0].get("past_total")) if rows else (None, None)
+
+
+def history(checks, directory, binary):
+    """What nobody looked at is remembered from the exports, ten seconds apart."""
+    with Fired(binary, "past") as service, \
+            Agent(directory, OTEL_METRICS_EXPORTER="console", OTEL_METRIC_EXPORT_INTERVAL=1000) as agent:
+        agent.wait_attached(service.pid, binary)
+        service.fire(300)
+        wait_until("a moment with all of that", lambda: History(agent.socket).past(service.service, "e2e.bare.total")[1] == 300)
+        before = len(History(agent.socket).history["times_unix_ms"])
+        service.fire(500)
+        time.sleep(11)
+        found = History(agent.socket)
+        times = found.history["times_unix_ms"]
+        past, total = found.past(service.service, "e2e.bare.total")
+        checks.ok("a moment came although nobody asked", before < len(times) <= before + 2, (before, times))
+        checks.ok("moments are about ten seconds apart, and in the past", all(8900 < b - a < 12000 for a, b in zip(times, times[1:]))
+                  and times[-1] <= found.time_unix_ms, times)
+        checks.equal("a counter: what was new since", (sum(past[before:]), total), (500, 800))
+        checks.equal("one number for each moment", len(past), len(times))
+        histogram, = [row for row in found.history["histograms"]
+                      if found.services[row["service"]]["name"] == service.service]
+        row, = found.series_of(service.service, "e2e.size")
+        checks.equal("a histogram: in its buckets", (histogram["past_totals"], sum(map(sum, histogram["past"][before:]))),
+                     (row["counts"], 500))
+        level, = found.series_of(service.service, "e2e.level")
+        checks.equal("a level: its value", level["past"][-1], level["value"])
+        checks.ok("a snapshot is without it", "history" not in Snapshot(agent.socket).data and
+                  not any("past" in row for row in Snapshot(agent.socket).series))
+        checks.equal("no warnings", agent.warnings(directory), [])
+        checks.equal("the agent ends with status 0", agent.stop(), 0)
+    with Agent(directory, OTEL_METRICS_EXPORTER="console") as agent:
+        agent.wait_ready("it answers", lambda: _is_ready(agent.socket))
+        checks.ok("another agent begins anew", len(History(agent.socket).history["times_unix_ms"]) <= 1)
+
+
 NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
 CONNECT = """import socket, sys
 try: socket.socket(socket.AF_UNIX).connect(sys.argv[1])
@@ -256,7 +301,7 @@ def main():
     in_own_pid_namespace()
     with scratch("ask") as directory:
         binary = build_fired(directory)
-        for part in (content, strangers, hostile, undisturbed, places):
+        for part in (content, history, strangers, hostile, undisturbed, places):
             with checks.run(part.__name__):
                 part(checks, directory, binary)
     return checks.finish()
