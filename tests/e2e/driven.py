@@ -17,7 +17,7 @@ import time
 import elf
 import otlp
 from agent import Agent, clean_environment
-from process import BUILD, PR_SET_PDEATHSIG, Failed, _libc, wait_until
+from process import BUILD, PR_SET_PDEATHSIG, ROOT, Failed, _libc, wait_until
 
 INTERVAL_MS = 500
 ATTACH_S = 60.0  # an agent of somebody else's that detaches can hold up ours for long
@@ -116,6 +116,14 @@ class Driven:
             except OSError:
                 pass
         self.process.stdout.close()
+
+
+def build_series(directory):
+    """Compile tests/bench/series.c, a service with 2,500 series of which 500 are histograms, and return the path."""
+    path = directory / "series"
+    subprocess.run(["cc", "-std=gnu11", "-O2", f"-I{ROOT}/include", str(ROOT / "tests/bench/series.c"), "-o", str(path)],
+                   check=True)
+    return path
 
 
 def start_agent(directory, server, *arguments, prefix=(), **variables):

@@ -11,13 +11,12 @@ import os
 import pathlib
 import re
 import signal
-import subprocess
 import sys
 
 import capture
 from checks import Checks
-from driven import Driven, snapshot_after, start_agent, wait_attached
-from process import ROOT, scratch
+from driven import Driven, build_series, snapshot_after, start_agent, wait_attached
+from process import scratch
 
 MIB = 1 << 20
 SERVICES = 4
@@ -56,9 +55,7 @@ def said(agent):
 
 
 def ten_thousand_series(checks, directory):
-    program = directory / "series"
-    subprocess.run(["cc", "-std=gnu11", "-O2", f"-I{ROOT}/include", str(ROOT / "tests/bench/series.c"), "-o", str(program)],
-                   check=True)
+    program = build_series(directory)
     with capture.Server() as server, start_agent(directory, server) as agent, contextlib.ExitStack() as stack:
         at_most, _, cpus, _, now = said(agent)
         checks.ok(f"it says {now} MiB of its empty maps, the kernel says as much", agrees(now, agent), memlock(agent.pid))

@@ -11,9 +11,11 @@ page, both formats hold the same numbers, and a large page is written in time. E
 under scripts/grafana is asked, and none may come back empty.
 """
 import contextlib
+import http.client
 import json
 import math
 import os
+import pathlib
 import re
 import subprocess
 import sys
@@ -24,13 +26,19 @@ from agent import Agent, clean_environment, own_name
 from ask import Snapshot, ask, page_address
 from catalogue import (COUNTER, DURATION_P99, HISTOGRAM, METRICS, QUEUE_DEPTH, REJECTION_RATE, SUCCESS_RATE)
 from checks import Checks
+from driven import Driven, build_series, wait_attached
 from process import BUILD, ROOT, TOOLS, Child, in_own_pid_namespace, scratch, wait_until
 from receivers import Prometheus
 from service import SCRIPTD, Scriptd, load
 
 WINDOW_S = 300
 EXACT = 1e-9  # floating point, and nothing else
-PAGE_MS = 50  # 10,000 series
+SERVICES = 4
+SERIES = 10000  # of all of them
+PAGE_MS = 50
+PACK_MS = 30
+SCRAPES = 9
+MOMENT_US = 50
 GRAFANA = ROOT / "scripts/grafana"
 OPENMETRICS = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"}
 # A counter of microseconds cannot be one of whole seconds.
@@ -262,10 +270,63 @@ def scraping(checks, directory):
 def speed(checks):
     """CPU time of the fastest of some rounds, so that a loaded machine does not count."""
     said = json.loads(subprocess.run([BUILD / "e2e/page_speed"], capture_output=True, check=True).stdout)
+    moment = said.pop("history")
+    checks.ok(f"a moment of 100 metrics is remembered in at most {MOMENT_US} us", moment["ms"] * 1000 <= MOMENT_US and
+              moment["bytes"] <= 1 << 20, moment)
+    print(f"     {moment['ms'] * 1000:.0f} us, {moment['bytes'] / 1024:.0f} KiB")
     for form, found in said.items():
         checks.ok(f"10,000 series as {form} in at most {PAGE_MS} ms", found["ms"] <= PAGE_MS and not found["left_out"]
                   and found["bytes"] > 5_000_000, found)
         print(f"     {found['ms']} ms, {found['bytes'] / 1e6:.1f} MB")
+
+
+def cpu_ms(pid):
+    """CPU time of all threads of a process so far."""
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in pathlib.Path(f"/proc/{pid}/task").iterdir()) / 1e6
+
+
+def scrape(agent, port, headers):
+    """(milliseconds of the agent's CPU, milliseconds from the request to the last byte, bytes that came)"""
+    connection = http.client.HTTPConnection(*port, timeout=20)
+    connection.connect()
+    spent, begun = cpu_ms(agent.pid), time.perf_counter()
+    connection.request("GET", "/metrics", headers=headers)
+    size = len(connection.getresponse().read())
+    took = (time.perf_counter() - begun) * 1000
+    connection.close()
+    time.sleep(0.1)  # what a thread spends is there when it sleeps
+    return cpu_ms(agent.pid) - spent, took, size
+
+
+def held(port):
+    """Series of tests/bench/series.c that the agent has."""
+    snapshot = Snapshot(port)
+    return sum(snapshot.metrics[row["metric"]]["name"].startswith("bench.") for row in snapshot.series)
+
+
+def large(checks, directory):
+    """All of a scrape of 10,000 series: the maps are read, merged, written, packed for who wants it, and sent. CPU time of
+    the fastest of some rounds, as in speed(); what the clock says is printed."""
+    program = build_series(directory)
+    with Agent(directory, OTEL_METRICS_EXPORTER="prometheus", OTEL_EXPORTER_PROMETHEUS_PORT=0) as agent, \
+            contextlib.ExitStack() as stack:
+        port = page_address(agent)
+        services = [stack.enter_context(Driven(str(program), f"series-{number}")) for number in range(SERVICES)]
+        wait_attached(agent, *services)
+        for service in services:
+            service.tell("")
+        wait_until(f"{SERIES} series", lambda: held(port) == SERIES)
+        for name, headers, most in (("text", {}, PAGE_MS), ("OpenMetrics", OPENMETRICS, PAGE_MS),
+                                    ("text, packed", {"Accept-Encoding": "gzip"}, PAGE_MS + PACK_MS)):
+            found = []
+            for _ in range(SCRAPES):
+                time.sleep(0.4)  # who asks too often waits
+                found.append(scrape(agent, port, headers))
+            cpu, clock, sizes = zip(*found)
+            print(f"     {name}: {min(cpu):.0f} to {max(cpu):.0f} ms of CPU, {min(clock):.0f} to {max(clock):.0f} ms, "
+                  f"{sizes[0] / 1e6:.1f} MB")
+            checks.ok(f"a scrape of {SERIES} series as {name} in at most {most} ms", min(cpu) <= most, found)
+        checks.equal("the agent ends with status 0", agent.stop(), 0)
 
 
 def main():
@@ -276,8 +337,11 @@ def main():
     in_own_pid_namespace()
     with checks.run("speed"):
         speed(checks)
-    with scratch("prometheus") as directory, checks.run("scraping"):
-        scraping(checks, directory)
+    with scratch("prometheus") as directory:
+        with checks.run("large"):
+            large(checks, directory)
+        with checks.run("scraping"):
+            scraping(checks, directory)
     return checks.finish()
 
 
