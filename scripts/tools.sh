@@ -46,6 +46,7 @@ bench | opentelemetry-cpp-dev | bookworm-backports | 1.19  | usr/include/opentel
 # group | package | version | why
 NPM='
 test    | @elastic/mockotlpserver | 0.10.0 | takes OTLP over gRPC and decodes it with the official schema
+test    | axe-core | 4.10.2 | the rules for pages that everybody can use, checked in the browser
 package | kubernetes-models | 4.5.0 | the schemas of Kubernetes'"'"' objects; 5 wants a newer Node than Debian 12 has
 '
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -91,15 +92,16 @@ missing() {
 # npm_place - where this group's node modules are
 npm_place() { if [[ $group == test ]]; then echo "$tools/npm"; else echo "$tools/npm-$group"; fi; }
 
-# npm_missing - package@version of what is not there in that version
-npm_missing() {
-	local of package version why
+# npm_packages - package@version of all of this group if one is not there in that version: npm takes away what it is not told
+npm_packages() {
+	local of package version why all= gone=
 	while IFS='|' read -r of package version why; do
 		package=${package// /} version=${version// /}
-		[[ ${of// /} != "$group" ]] ||
-			grep -qs "\"version\": \"$version\"" "$(npm_place)/node_modules/$package/package.json" ||
-			printf '%s@%s\n' "$package" "$version"
+		[[ ${of// /} == "$group" ]] || continue
+		all+="$package@$version"$'\n'
+		grep -qs "\"version\": \"$version\"" "$(npm_place)/node_modules/$package/package.json" || gone=yes
 	done <<<"$NPM"
+	[[ -z $gone ]] || printf %s "$all"
 }
 
 # mirrors - each address that this machine's apt sources name for its own release, whatever format they are in
@@ -227,7 +229,7 @@ esac
 
 [[ $group != arm64 ]] || architecture=arm64
 modules=$tools/python/opentelemetry/proto/collector/metrics/v1/metrics_service_pb2.py
-[[ -n $(missing) || -n $(npm_missing) || ($group == test && ! -e $modules) ]] || exit 0
+[[ -n $(missing) || -n $(npm_packages) || ($group == test && ! -e $modules) ]] || exit 0
 
 for program in apt-get dpkg-deb flock; do
 	command -v $program >/dev/null || die "needs Debian's $program. Remedy: put what 'scripts/tools.sh --list' names into $tools by hand"
@@ -277,7 +279,7 @@ while IFS='|' read -r package suite version files why; do
 	done
 done < <(rows)
 
-todo=$(npm_missing)
+todo=$(npm_packages)
 if [[ -n $todo ]]; then
 	command -v npm >/dev/null || die "npm is missing. Remedy: scripts/deps.sh test"
 	say "bringing $(xargs <<<"$todo") from npm"

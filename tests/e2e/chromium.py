@@ -154,7 +154,7 @@ class Tab:
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=code or key,
                       **({"text": text} if text and kind == "keyDown" else {}),
-                      windowsVirtualKeyCode={"Tab": 9, "Enter": 13}.get(key, 0))
+                      windowsVirtualKeyCode={"Tab": 9, "Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowRight": 39}.get(key, 0))
 
     def screenshot(self, path, whole=False):
         extra = {}

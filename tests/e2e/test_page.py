@@ -20,7 +20,7 @@ from ask import Snapshot, page_address
 from catalogue import METRICS
 from checks import Checks
 from chromium import Chromium
-from process import ROOT, Child, in_own_pid_namespace, scratch
+from process import ROOT, TOOLS, Child, in_own_pid_namespace, scratch
 from service import LOAD, SCRIPTD, Scriptd
 
 LOOK_S = 2  # as often as the page asks
@@ -43,6 +43,8 @@ int main(int argc, char **argv)
 	}
 }
 """
+# Levels that may well be the same for long: its dependencies work, and connections last.
+STILL = {"health.dependencies.status", "database.connections.active", "connections.active"}
 TEXT = "(document.body?.innerText ?? '')"
 
 
@@ -140,6 +142,11 @@ def strangers_text(checks, tab):
     tab.errors[:] = [error for error in tab.errors if "Content Security Policy" not in error and "getImageData" not in error]
 
 
+def search(tab, words):
+    tab.evaluate(f"(() => {{ const search = document.querySelector('#search'); search.value = {words!r};"
+                 " search.dispatchEvent(new Event('input')); })()")
+
+
 def using(checks, tab):
     everything = tab.evaluate("document.querySelectorAll('.metric').length")
     tab.evaluate("document.activeElement.blur()")
@@ -149,12 +156,10 @@ def using(checks, tab):
         tab.key(letter, text=letter)
     found = tab.evaluate("[...document.querySelectorAll('.metric .name')].map(name => name.textContent)")
     checks.ok("search finds", 0 < len(found) < everything and "execution.queue.depth" in found, found)
-    tab.evaluate("(() => { const search = document.querySelector('#search'); search.value = 'nothing like that';"
-                 " search.dispatchEvent(new Event('input')); })()")
+    search(tab, "nothing like that")
     checks.equal("or nothing", tab.evaluate("document.querySelectorAll('.metric').length"), 0)
     checks.ok("and says so", "0 of " in tab.evaluate("document.querySelector('#found').textContent"))
-    tab.evaluate("(() => { const search = document.querySelector('#search'); search.value = '';"
-                 " search.dispatchEvent(new Event('input')); })()")
+    search(tab, "")
     seen = []
     tab.evaluate("document.querySelector('.skip').focus()")
     for _ in range(14):
@@ -193,6 +198,60 @@ def looks(checks, tab, pictures):
         checks.ok(f"{name}: no letters are too small to read", small >= 11, small)
     checks.ok("dark is dark and light is light", corner["dark"] < 120 < 600 < corner["light"] and
               corner["phone-dark"] < 120 < 600 < corner["phone"], corner)
+
+
+def accessible(checks, tab):
+    """What axe-core, which knows the rules of WCAG, has to say, in both colour schemes and with everything opened; of the
+    metrics' cards, which are alike, only some."""
+    tab.evaluate((TOOLS / "npm/node_modules/axe-core/axe.min.js").read_text())
+    search(tab, "script.ex")
+    tab.evaluate("document.querySelectorAll('details').forEach(details => { details.open = true; })")
+    for name, dark in (("light", False), ("dark", True)):
+        tab.look(1280, 900, dark)
+        tab.browser.listen(1.0)
+        found = tab.evaluate("axe.run().then(found => ({rules: found.passes.length, bad: found.violations.map(rule =>"
+                             " [rule.id, rule.help, rule.nodes.slice(0, 2).map(node => node.html)])}))")
+        checks.ok(f"{name}: axe-core has nothing to say, of {found['rules']} rules that hold", found["rules"] > 20 and not found["bad"],
+                  found["bad"])
+    tab.evaluate("document.querySelectorAll('details').forEach(details => { details.open = false; })")
+    search(tab, "")
+
+
+def charts_by_key(checks, tab):
+    """A chart is read without a pointer: arrow keys go from moment to moment, and what is there is said."""
+    tab.look(1280, 900, False)
+    drawn(tab, "script.executions.total")
+    tab.evaluate("[...document.querySelectorAll('.metric')].find(card => card.querySelector('.name').textContent === "
+                 "'script.executions.total').querySelector('canvas').focus()")
+    said = []
+    for key in ("ArrowLeft", "ArrowLeft", "ArrowLeft"):
+        tab.key(key)
+        said.append(tab.evaluate("document.querySelector('#tip').innerText"))
+    checks.ok("arrow keys walk through a chart", len(set(said)) == 3 and all("status=" in words and "/s" in words for words in said), said)
+    checks.equal("in a place that is read out", tab.evaluate("document.querySelector('#tip').getAttribute('role')"), "status")
+    tab.key("Escape")
+    checks.ok("Escape ends that", tab.evaluate("document.querySelector('#tip').hidden"))
+
+
+def late(checks, browser, url):
+    """A page that is opened now shows what was before."""
+    tab = browser.open(url)
+    tab.wait("its first look", "looks > 0")
+    moments, minutes = tab.evaluate("[times.filter(ms => ms < snapshot.time_unix_ms).length, (span().now - span().from) / 60000]")
+    checks.ok("opened late, it has moments from before", moments >= 4 and minutes > 0.6, (moments, minutes))
+    past = "[...known.values()].filter(one => one.row && snapshot.metrics[one.row.metric].name === {!r})"
+    rates = tab.evaluate(past.format("script.executions.total") + ".map(one => one.rates.slice(0, times.length - looks))")
+    checks.ok("rates of a counter", any(sum(rate is not None and rate > 0 for rate in line) >= 3 for line in rates), rates)
+    depths = tab.evaluate(past.format("execution.queue.depth") + ".map(one => one.values.slice(0, times.length - looks)"
+                          ".filter(value => value !== null).length)")
+    checks.ok("values of a level", max(depths) >= 4, depths)
+    cells = tab.evaluate(f"binsOf({past.format('script.execution.duration')}, 0).map(bin => sum(bin.counts))")
+    checks.ok("and what was recorded in a histogram", sum(count > 0 for count in cells) >= 3, cells)
+    moves = tab.evaluate("[...known.values()].filter(one => one.rates.some(rate => rate > 0) || new Set(one.values.filter(Boolean)"
+                         ".map(value => value.value)).size > 1).map(one => snapshot.metrics[one.row.metric].name)")
+    checks.equal("everything that the sample service counts moves", sorted({metric.name for metric in METRICS} - set(moves) - STILL), [])
+    checks.equal("no errors there", tab.errors, [])
+    tab.close()
 
 
 def why(checks, directory, browser):
@@ -246,7 +305,7 @@ def main():
                        directory / "load.log", env=clean_environment()):
                 tab = browser.open(f"http://{host}:{port}/")
                 for part, arguments in ((content, (tab, agent, service, evil)), (strangers_text, (tab,)), (using, (tab,)),
-                                        (looks, (tab, pictures))):
+                                        (charts_by_key, (tab,)), (accessible, (tab,)), (looks, (tab, pictures)), (late, (browser, f"http://{host}:{port}/"))):
                     with checks.run(part.__name__):
                         part(checks, *arguments)
                 checks.equal("no errors in the console", tab.errors, [])

@@ -9,7 +9,7 @@
 set -euo pipefail
 here=$(dirname "$0")
 css=$(cat "$here/page.css")
-js=$(cat "$here/page.js")
+js=$(cat "$here"/{number,memory,draw,page}.js)
 page=$(cat "$here/page.html")
 
 hash_of() {
