@@ -46,7 +46,7 @@ static int failed(const char *path, const char *why, char *error, size_t error_s
 	return err;
 }
 
-int ask_snapshot(const char *run_dir, json_object **ret, char *error, size_t error_size)
+int ask_snapshot(const char *run_dir, bool past, json_object **ret, char *error, size_t error_size)
 {
 	struct answer answer = { .tokener = json_tokener_new() };
 	CURL *curl = curl_easy_init();
@@ -62,7 +62,7 @@ int ask_snapshot(const char *run_dir, json_object **ret, char *error, size_t err
 	if (!curl || !answer.tokener)
 		goto out;
 	if (curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, path) || curl_easy_setopt(curl, CURLOPT_NOPROXY, "*") ||
-	    curl_easy_setopt(curl, CURLOPT_URL, "http://localhost/api/snapshot") ||
+	    curl_easy_setopt(curl, CURLOPT_URL, past ? "http://localhost/api/history" : "http://localhost/api/snapshot") ||
 	    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, ASK_TIMEOUT_MS) || curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) ||
 	    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take) || curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer) ||
 	    curl_easy_setopt(curl, CURLOPT_FAILONERROR, 1L) || curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why))
@@ -75,6 +75,11 @@ int ask_snapshot(const char *run_dir, json_object **ret, char *error, size_t err
 		(void)nanosleep(&wait, NULL);
 	}
 	err = 0;
+	/* An agent of an older version. */
+	if (code && past && status == 404) {
+		err = ask_snapshot(run_dir, false, ret, error, error_size);
+		goto out;
+	}
 	if (code)
 		err = failed(path, *why ? why : curl_easy_strerror(code), error, error_size);
 	else if (!json_object_is_type(answer.object, json_type_object))

@@ -25,12 +25,15 @@ static json_object *member(json_object *object, const char *name)
 	return json_object_is_type(object, json_type_object) && json_object_object_get_ex(object, name, &value) ? value : NULL;
 }
 
-static double number(json_object *object, const char *name)
+static double real(json_object *value)
 {
-	json_object *value = member(object, name);
-
 	return json_object_is_type(value, json_type_double) || json_object_is_type(value, json_type_int) ?
 		       json_object_get_double(value) : NAN;
+}
+
+static double number(json_object *object, const char *name)
+{
+	return real(member(object, name));
 }
 
 static const char *raw(json_object *value)
@@ -101,29 +104,65 @@ static const char *labels_of(struct arena *arena, json_object *names, json_objec
 	return arena_strdup(arena, text);
 }
 
-/* What is new since the row before, which is NULL or has the same key. */
-static void row_continue(struct held_row *row, const struct held_row *was, double elapsed_s)
+static bool counts(const struct held_row *row)
 {
-	bool counts = row->kind == HELD_COUNTER || row->kind == HELD_HISTOGRAM;
+	return row->kind == HELD_COUNTER || row->kind == HELD_HISTOGRAM;
+}
+
+static void past_push(struct held_row *row, double value)
+{
+	if (row->past_count == HELD_PAST)
+		memmove(row->past, row->past + 1, --row->past_count * sizeof(*row->past));
+	row->past[row->past_count++] = value;
+}
+
+/* What the agent remembers of a series, at @times in milliseconds. */
+static void row_recall(struct held_row *row, json_object *series, json_object *times)
+{
+	json_object *past = member(series, "past");
+
+	for (size_t i = 0; i < length(past); i++) {
+		double value = real(json_object_array_get_idx(past, i));
+		double took_ms = i ? real(json_object_array_get_idx(times, i)) - real(json_object_array_get_idx(times, i - 1)) : NAN;
+
+		past_push(row, counts(row) ? value / took_ms * 1e3 : value);
+	}
+	row->base = number(series, "past_total");
+	past_push(row, NAN);
+}
+
+/* What is new since the row before, which is NULL or has the same key. */
+static void row_continue(const struct held *held, const struct held *before, struct held_row *row, const struct held_row *was)
+{
+	double elapsed_s = before ? held->time_s - before->time_s : 0, column_s = held->time_s - held->column_s;
 
 	row->rate = NAN;
-	if (counts && was && elapsed_s > 0 && row->value >= was->value)
+	if (counts(row) && was && elapsed_s > 0 && row->value >= was->value)
 		row->rate = (row->value - was->value) / elapsed_s;
 	if (was) {
-		size_t skip = was->past_count == HELD_PAST;
-
-		memcpy(row->past, was->past + skip, (was->past_count - skip) * sizeof(*row->past));
-		row->past_count = was->past_count - skip;
+		memcpy(row->past, was->past, was->past_count * sizeof(*row->past));
+		row->past_count = was->past_count;
+		row->base = was->base;
 	}
-	if (!counts || !isnan(row->rate))
-		row->past[row->past_count++] = counts ? row->rate : row->value;
+	if (was && held->column_s > before->column_s)
+		row->base = was->value;
+	if (!was && before)
+		row->base = 0; /* it came up since */
+	if (!row->past_count || (was && held->column_s > before->column_s))
+		past_push(row, NAN);
+	if (!counts(row))
+		row->past[row->past_count - 1] = row->value;
+	else if (isnan(row->base))
+		row->past[row->past_count - 1] = row->rate;
+	else if (column_s > 0 && row->value >= row->base)
+		row->past[row->past_count - 1] = (row->value - row->base) / column_s;
 }
 
 static int row_read(json_object *series, json_object *services, json_object *metrics, struct held *held, struct held_row *ret)
 {
 	double service = number(series, "service"), place = number(series, "metric");
 	json_object *metric, *above = member(series, "above");
-	struct held_row row = { .key = UINT64_C(0xcbf29ce484222325) };
+	struct held_row row = { .key = UINT64_C(0xcbf29ce484222325), .base = NAN };
 	bool overflow = json_object_get_boolean(member(series, "overflow"));
 
 	if (!(service >= 0 && service < (double)held->service_count) || !(place >= 0 && place < (double)length(metrics)))
@@ -154,6 +193,7 @@ static int row_read(json_object *series, json_object *services, json_object *met
 static int rows_read(json_object *snapshot, const struct held *before, struct held *held)
 {
 	json_object *series = member(snapshot, "series"), *services = member(snapshot, "services");
+	json_object *times = before ? NULL : member(member(snapshot, "history"), "times_unix_ms");
 	int err = 0;
 
 	held->row = arena_array(held->arena, length(series) + 1, sizeof(*held->row));
@@ -163,13 +203,15 @@ static int rows_read(json_object *snapshot, const struct held *before, struct he
 		struct held_row *row = &held->row[held->row_count];
 
 		err = row_read(json_object_array_get_idx(series, i), services, member(snapshot, "metrics"), held, row);
+		if (!err && times)
+			row_recall(row, json_object_array_get_idx(series, i), times);
 		held->row_count += !err;
 	}
 	for (size_t i = 0; i < held->row_count && !err; i++) {
 		struct held_row *row = &held->row[i];
 
-		row_continue(row, before ? bsearch(row, before->row, before->row_count, sizeof(*row), key_compare) : NULL,
-			     before ? held->time_s - before->time_s : 0);
+		row_continue(held, before, row,
+			     before ? bsearch(row, before->row, before->row_count, sizeof(*row), key_compare) : NULL);
 		if (!isnan(row->rate))
 			held->service[row->service].rate += row->rate;
 	}
@@ -253,6 +295,16 @@ static void title_read(json_object *snapshot, struct held *held)
 		       up, services, services == 1 ? "" : "s", series, memory, kernel);
 }
 
+/* When the last number of each past[] began: where the agent's memory ends, then one after the other. */
+static double column_of(const struct held *held, const struct held *before, json_object *snapshot)
+{
+	json_object *times = member(member(snapshot, "history"), "times_unix_ms");
+
+	if (before)
+		return held->time_s - before->column_s > HELD_COLUMN_S ? before->time_s : before->column_s;
+	return length(times) ? real(json_object_array_get_idx(times, length(times) - 1)) / 1e3 : held->time_s;
+}
+
 int held_read(json_object *snapshot, const struct held *before, struct held *ret)
 {
 	struct held held = { .arena = arena_new() };
@@ -262,6 +314,7 @@ int held_read(json_object *snapshot, const struct held *before, struct held *ret
 		err = -EPROTO;
 	if (!err) {
 		held.time_s = number(snapshot, "time_unix_ms") / 1e3;
+		held.column_s = column_of(&held, before, snapshot);
 		err = services_read(snapshot, &held);
 	}
 	if (!err)

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #define HELD_PAST 60
+#define HELD_COLUMN_S 10 /* that one number of the past is about, as in history.h */
 
 enum held_kind { HELD_COUNTER, HELD_LEVEL, HELD_GAUGE, HELD_HISTOGRAM };
 
@@ -23,8 +24,9 @@ struct held_row {
 	double rate; /* per second since the snapshot before; NAN: not known, or none */
 	double p50, p99; /* NAN: none */
 	bool above50, above99; /* larger than that */
-	double past[HELD_PAST]; /* rates, or values of what has none; the newest last */
+	double past[HELD_PAST]; /* rates, or values of what has none; NAN: not known. The last one goes on */
 	size_t past_count;
+	double base; /* the value when the last one began */
 };
 
 struct held_service {
@@ -45,6 +47,7 @@ struct held_note {
 struct held {
 	struct arena *arena;
 	double time_s;
+	double column_s; /* when the last one of each past[] began */
 	char title[512];
 	struct held_service *service;
 	size_t service_count;
@@ -56,7 +59,7 @@ struct held {
 
 /**
  * held_read - rows of @snapshot, which ask.h brought
- * @before: the rows of the snapshot before, for rates and past; NULL: none
+ * @before: the rows of the snapshot before, for rates and past; NULL: none, the past is what @snapshot says of it
  * @ret:    caller frees with held_free()
  *
  * Return: 0, -ENOMEM, or -EPROTO for something that is not in view.h's format.

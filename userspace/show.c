@@ -71,7 +71,7 @@ int show_look(const struct options *options, struct held *held)
 	struct held before = *held;
 	json_object *snapshot;
 	char error[512];
-	int err = ask_snapshot(options->run_dir, &snapshot, error, sizeof(error));
+	int err = ask_snapshot(options->run_dir, !before.arena, &snapshot, error, sizeof(error));
 
 	if (err) {
 		log_message(LOG_ERROR, "%s", error);
@@ -93,7 +93,7 @@ int show_json(const struct options *options)
 	json_object *snapshot;
 	char error[512];
 
-	if (ask_snapshot(options->run_dir, &snapshot, error, sizeof(error))) {
+	if (ask_snapshot(options->run_dir, false, &snapshot, error, sizeof(error))) {
 		log_message(LOG_ERROR, "%s", error);
 		return 1;
 	}

@@ -185,7 +185,7 @@ static int ask(struct screen *screen)
 {
 	struct held before = screen->held, held;
 	json_object *snapshot;
-	int err = ask_snapshot(screen->options->run_dir, &snapshot, screen->trouble, sizeof(screen->trouble));
+	int err = ask_snapshot(screen->options->run_dir, !before.arena, &snapshot, screen->trouble, sizeof(screen->trouble));
 
 	screen->asked_ms = now_ms();
 	if (err)
