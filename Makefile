@@ -8,6 +8,7 @@
 #   make fuzz TARGET=elf SECONDS=60  look for inputs that break a promise; tests/fuzz has the targets
 #   make test-sanitized  the end-to-end tests, at an agent with AddressSanitizer, UndefinedBehaviorSanitizer and asserts
 #   make test-packages  builds, judges, installs, upgrades and purges the packages
+#   make test-systemd  the package on a booted system: installed, hung, upgraded, stopped, purged
 #   make test-kernels  boots other kernels and lets the agent count there
 #   make test-arm64 the same for arm64, whose programs `make arm64` builds with Debian's cross compiler, in build/arm64
 #   make soak SECONDS=600 SEED=7  services that keep their own truth, while all happens to the agent that may
@@ -46,7 +47,7 @@ say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all deps run readme bench soak soak-flood soak-exports clean
-.PHONY: test test-unit fuzz fuzzers test-headers test-e2e test-sanitized test-packages test-kernels test-arm64
+.PHONY: test test-unit fuzz fuzzers test-headers test-e2e test-sanitized test-packages test-systemd test-kernels test-arm64
 all: $(B)/probemeter $(B)/share/made services tests $(B)/e2e/probe_way $(B)/e2e/page_speed
 
 WARN := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
@@ -145,6 +146,7 @@ install: $(B)/probemeter $(B)/share/made
 	install -m 0644 scripts/packaging/probemeterConfig.cmake $(root)/share/cmake/probemeter/
 	$(fill) scripts/systemd/probemeter.service >$(root)/lib/systemd/system/probemeter.service
 	install -m 0644 scripts/systemd/probemeter.conf $(root)/lib/sysusers.d/probemeter.conf
+	install -D -m 0755 scripts/systemd/probemeter-generator $(root)/lib/systemd/system-generators/probemeter-generator
 	install -D -m 0644 scripts/packaging/probemeter.conf $(DESTDIR)$(SYSCONFDIR)/probemeter/probemeter.conf
 
 deb:
@@ -361,8 +363,16 @@ test-packages:
 	$(Q)scripts/deps.sh build test package
 	$(Q)scripts/tools.sh
 	$(Q)scripts/tools.sh package
+	$(Q)scripts/tools.sh debian
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)scripts/test.sh packages
+
+test-systemd:
+	$(Q)scripts/deps.sh build test package
+	$(Q)scripts/tools.sh
+	$(Q)scripts/tools.sh debian
+	$(Q)$(MAKE) --no-print-directory all deb
+	$(Q)/usr/bin/python3 -B tests/systemd/test_service.py
 
 test-kernels: all
 	$(Q)scripts/deps.sh

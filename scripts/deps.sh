@@ -84,6 +84,7 @@ arm64   | qemu-system-arm       | boots kernels for it
 package | debhelper             | builds the Debian packages, and tests install them
 package | lintian               | judges them
 package | fakeroot              | files in them belong to root, whoever builds
+package | mmdebstrap            | makes the small system that they are installed in
 package | rpm                   | builds the RPM packages
 package | python3-kubernetes    | knows the fields of the DaemonSet
 package | npm / nodejs          | brings the schemas of Kubernetes, holds the manifest against them

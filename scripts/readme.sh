@@ -26,7 +26,7 @@ while IFS= read -r line; do
         continue
     fi
     printf '%s\n' "$line"
-    if [[ $line =~ ^'<!-- '([a-z]+)': made by' ]]; then
+    if [[ $line =~ ^'<!-- '([a-z]+)": made by 'make readme'" ]]; then
         end="<!-- end of ${BASH_REMATCH[1]} -->"
         table "${BASH_REMATCH[1]}"
     fi

@@ -15,7 +15,8 @@ started=$SECONDS
 
 # Builds the packages, which takes minutes and packages of its own: not in `make test`.
 packages='tests/e2e/test_packages.py
-tests/e2e/test_image.py'
+tests/e2e/test_image.py
+tests/systemd/test_service.py'
 
 # What a group consists of.
 tests_of() {

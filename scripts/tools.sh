@@ -6,6 +6,7 @@
 #   scripts/tools.sh            the receivers that the end-to-end tests export to, and two other kernels
 #   scripts/tools.sh kernels    more kernels
 #   scripts/tools.sh arm64      kernels for arm64, and the libraries that programs for it are linked with
+#   scripts/tools.sh debian     a small Debian with systemd, to install packages in
 #   scripts/tools.sh bench      what the benchmark compares with
 #   scripts/tools.sh package    what judges the packages
 #   scripts/tools.sh --list     print what would be brought and from which suite
@@ -20,8 +21,9 @@
 #
 # Result: build/tools/PACKAGE/ (the unpacked packages), build/tools/bin/ (links to the programs), build/tools/linux-SUITE/ and
 # build/tools/linux-SUITE-arm64/ (a kernel image), build/tools/arm64/ (the root of an arm64 system: libraries and headers),
-# build/tools/python/ (the official OTLP messages as python modules, made by protoc), build/tools/npm/
-# (node modules), build/tools/npm-package/ (those of that group: npm takes away what it was not asked for).
+# build/tools/debian/ (a whole system, as an archive that a kernel unpacks), build/tools/python/ (the official OTLP messages
+# as python modules, made by protoc), build/tools/npm/ (node modules), build/tools/npm-package/ (those of that group: npm
+# takes away what it was not asked for).
 set -euo pipefail
 
 # group | package | suite | version at least | files that must be in it | why
@@ -43,12 +45,17 @@ arm64 | arm64                 | bookworm           | 0     | bin/busybox usr/inc
 bench | opentelemetry-cpp     | bookworm-backports | 1.19  | usr/lib                                  | the SDK for C++, to compare with
 bench | opentelemetry-cpp-dev | bookworm-backports | 1.19  | usr/include/opentelemetry/sdk/metrics    | its headers
 '
+# The oldest kernel that counts: Debian has no 5.15 any more. Not every machine may reach it: its test is skipped there.
+OLDEST=http://archive.ubuntu.com/ubuntu/pool/main/l/linux/linux-image-unsigned-5.15.0-25-generic_5.15.0-25.25_amd64.deb
+OLDEST_SHA256=ac69df20790c48217eb1386ef81fd10d3f20a4ede4dab81cc107c65d29549fa0
 # group | package | version | why
 NPM='
 test    | @elastic/mockotlpserver | 0.10.0 | takes OTLP over gRPC and decodes it with the official schema
 test    | axe-core | 4.10.2 | the rules for pages that everybody can use, checked in the browser
 package | kubernetes-models | 4.5.0 | the schemas of Kubernetes'"'"' objects; 5 wants a newer Node than Debian 12 has
 '
+# What the small Debian holds beside what every one does: what starts it, what the packages depend on, what looks at them
+DEBIAN='systemd systemd-sysv busybox-static bpftool procps libbpf1 libcap-ng0 libcurl4 libjson-c5 libmicrohttpd12 libncursesw6 libprotobuf-c1 libseccomp2'
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
 cd "$(dirname "$(realpath "$0")")/.."
@@ -102,6 +109,27 @@ npm_packages() {
 		grep -qs "\"version\": \"$version\"" "$(npm_place)/node_modules/$package/package.json" || gone=yes
 	done <<<"$NPM"
 	[[ -z $gone ]] || printf %s "$all"
+}
+
+# debian_there - true when the small Debian is, with all of this, or nobody wants it
+debian_there() {
+	[[ $group != debian ]] && return
+	[[ -e $tools/debian/root.cpio && $(cat "$tools/debian/holds" 2>/dev/null) == "$DEBIAN" ]]
+}
+
+# debian_make URI - from the packages of that mirror
+debian_make() {
+	local into=$tools/.debian
+
+	rm -rf "$into"
+	mkdir -p "$into"
+	mmdebstrap --quiet --variant=apt --skip=chroot/policy-rc.d --skip=chroot/start-stop-daemon --include="${DEBIAN// /,}" \
+		--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+		--customize-hook="cd \"\$1\" && rm -rf var/lib/apt/lists/* && find . -xdev | cpio --quiet -o -H newc >$(printf %q "$into/root.cpio")" \
+		bookworm /dev/null "deb [signed-by=$KEYRING] $1 bookworm main" >"$into/log" 2>&1 || return
+	echo "$DEBIAN" >"$into/holds"
+	rm -rf "$tools/debian"
+	mv "$into" "$tools/debian"
 }
 
 # mirrors - each address that this machine's apt sources name for its own release, whatever format they are in
@@ -174,6 +202,36 @@ bring_root() {
 	say "$(find "$state/cache/archives" -name '*.deb' | wc -l) packages for arm64"
 }
 
+# unpack_kernel DEB DIRECTORY - its image, as vmlinuz
+unpack_kernel() {
+	local tree
+	tree=$(mktemp -d)
+	dpkg-deb -x "$1" "$tree"
+	find "$tree" -name 'vmlinuz*' -type f -exec cp {} "$2/vmlinuz" \;
+	rm -rf "$tree"
+}
+
+# oldest_there - true when the oldest kernel is, or nobody wants it
+oldest_there() {
+	[[ $group != kernels || $(uname -m) != x86_64 || -e $tools/linux-jammy/vmlinuz ]]
+}
+
+# bring_oldest - what cannot be had is said, and no more
+bring_oldest() {
+	local into=$tools/.linux-jammy
+
+	rm -rf "$into"
+	mkdir -p "$into"
+	if ! /usr/lib/apt/apt-helper -qq download-file "$OLDEST" "$into/kernel.deb" "SHA256:$OLDEST_SHA256" >"$into/log" 2>&1; then
+		say "Linux 5.15 cannot be had from $OLDEST: $(tail -n 1 "$into/log")"
+		return
+	fi
+	unpack_kernel "$into/kernel.deb" "$into"
+	rm "$into/kernel.deb"
+	mv "$into" "$tools/linux-jammy"
+	say "Linux 5.15 from Ubuntu 22.04"
+}
+
 # bring PACKAGE SUITE VERSION FILE... - download, verify, unpack aside, move into place
 bring() {
 	local package=$1 suite=$2 version=$3 deb got into next
@@ -195,10 +253,7 @@ bring() {
 		while next=$(dpkg-deb -f "$deb" Depends | grep -oE 'linux-(image|binary)-[0-9][^ ,]* \(= [^)]*\)' | head -n 1) && [[ $next ]]; do
 			deb=$(download "${next%% *}=$(sed 's/.*(= \(.*\))/\1/' <<<"$next")" "$suite")
 		done
-		mkdir "$state/kernel"
-		dpkg-deb -x "$deb" "$state/kernel"
-		find "$state/kernel" -name 'vmlinuz*' -type f -exec cp {} "$tools/.$into/vmlinuz" \;
-		rm -rf "$state/kernel"
+		unpack_kernel "$deb" "$tools/.$into"
 	else
 		dpkg-deb -x "$deb" "$tools/.$into"
 	fi
@@ -212,7 +267,7 @@ group=test
 architecture=$(dpkg --print-architecture 2>/dev/null || true)
 case ${1:-} in
 '') ;;
-bench|kernels|arm64|package) group=$1 ;;
+bench|kernels|arm64|package|debian) group=$1 ;;
 --list)
 	for group in test kernels arm64 bench; do
 		rows | while IFS='|' read -r package suite version files why; do
@@ -223,13 +278,17 @@ bench|kernels|arm64|package) group=$1 ;;
 		[[ -z $package ]] || printf '%-22s %-19s =  %-6s %s\n' "${package// /}" npm "${version// /}" "${why# }"
 	done <<<"$NPM"
 	exit 0 ;;
--h|--help) sed -n '4,25s/^# \{0,1\}//p' "$0"; exit 0 ;;
-*) printf "tools: expected arm64, bench, kernels, package, --list or no argument, not '%s'\n" "$1" >&2; exit 2 ;;
+-h|--help) sed -n '4,26s/^# \{0,1\}//p' "$0"; exit 0 ;;
+*) printf "tools: expected arm64, bench, debian, kernels, package, --list or no argument, not '%s'\n" "$1" >&2; exit 2 ;;
 esac
 
 [[ $group != arm64 ]] || architecture=arm64
 modules=$tools/python/opentelemetry/proto/collector/metrics/v1/metrics_service_pb2.py
+<<<<<<< HEAD
 [[ -n $(missing) || -n $(npm_packages) || ($group == test && ! -e $modules) ]] || exit 0
+=======
+[[ -n $(missing) || -n $(npm_missing) || ($group == test && ! -e $modules) ]] || ! debian_there || ! oldest_there || exit 0
+>>>>>>> 9c01455 (systemd: the unit starts where its directory in bpffs is not made yet; tests: the packages on a booted system; kernels: 5.15, a table in README)
 
 for program in apt-get dpkg-deb flock; do
 	command -v $program >/dev/null || die "needs Debian's $program. Remedy: put what 'scripts/tools.sh --list' names into $tools by hand"
@@ -279,7 +338,24 @@ while IFS='|' read -r package suite version files why; do
 	done
 done < <(rows)
 
+<<<<<<< HEAD
 todo=$(npm_packages)
+=======
+oldest_there || bring_oldest
+if ! debian_there; then
+	command -v mmdebstrap >/dev/null || die "mmdebstrap is missing. Remedy: scripts/deps.sh package"
+	say "making a small Debian in ${tools#"$PWD"/}/debian, which takes a minute"
+	for uri in $(mirrors); do
+		debian_make "$uri" && break
+	done
+	debian_there || {
+		tail -5 "$tools/.debian/log" | sed 's/^/       /' >&2
+		die "no mirror in this machine's apt sources gives a small Debian. Remedy: name a full Debian mirror in /etc/apt/sources.list.d, see that 'apt-get update' works, run this again"
+	}
+fi
+
+todo=$(npm_missing)
+>>>>>>> 9c01455 (systemd: the unit starts where its directory in bpffs is not made yet; tests: the packages on a booted system; kernels: 5.15, a table in README)
 if [[ -n $todo ]]; then
 	command -v npm >/dev/null || die "npm is missing. Remedy: scripts/deps.sh test"
 	say "bringing $(xargs <<<"$todo") from npm"

@@ -3,8 +3,8 @@
 """Other kernels: boots Debian's in QEMU, lets the agent count in each, and compares with what the services fired.
 
   run.py               the oldest and the newest that count, and those that must be refused: part of `make test`
-  run.py --all         every kernel, each also with full preemption and four CPUs: `make test-kernels`; it writes
-                       build/kernels.md, the table that README shows
+  run.py --all         every kernel, each also with full preemption and four CPUs: `make test-kernels`; if all is well
+                       README gets the table of it
   run.py --keep DIR    leave what the guests said there
   run.py --only PATTERN  the guests whose name has it
   run.py --machine arm64   the kernels for arm64 with the programs of `make arm64`: `make test-arm64`
@@ -22,6 +22,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -33,7 +34,7 @@ import otlp  # noqa: E402
 from checks import Checks  # noqa: E402
 from driven import drops, series  # noqa: E402
 from machine import MACHINES  # noqa: E402
-from process import BUILD, ROOT, TOOLS, scratch  # noqa: E402
+from process import BUILD, PR_SET_PDEATHSIG, ROOT, _libc, scratch  # noqa: E402
 from test_exact import Truth, compare  # noqa: E402
 
 SERVICES = ("hammer", "forker", "unwind")
@@ -46,8 +47,12 @@ SILENT_S, BOOTS = 60, 3
 
 # suite of the kernel, words on its command line, CPUs, what to do; first, so that a plain run takes part of them
 PLAIN, FULL = ("", 2), ("preempt=full", 4)
-COUNTS = ("bookworm", "bookworm-backports", "trixie-backports")
+COUNTS = ("bookworm", "jammy", "bookworm-backports", "trixie-backports")
+ELSEWHERE = ("jammy",)  # not in Debian, for x86-64 alone: a machine may not reach it
 REFUSED = (("bookworm", "nobtf", r"BTF|btf"), ("bullseye", "refuse", None))
+
+# What `probemeter check` calls them, and README
+FEATURES = {"btf": "BTF", "process events": "events of processes", "bpffs": "pins", "seccomp": "seccomp"}
 
 
 def initramfs(machine, directory):
@@ -82,21 +87,22 @@ def initramfs(machine, directory):
     return path
 
 
-def boot(machine, kernel, archive, words, cpus, part, directory):
+def boot(machine, kernel, archive, words, cpus, part, directory, limit_s=BOOT_S, silent_s=SILENT_S):
     """{section: bytes} of what the guest said; what it said on its console under "console"."""
     directory.mkdir(parents=True, exist_ok=True)
     console, data = directory / "console", directory / "data"
     command = [*machine.emulator, "-accel", "tcg,thread=single", "-m", "1G", "-smp", str(cpus), "-display", "none", "-monitor",
                "none", "-nic", "none", "-no-reboot", "-serial", f"file:{console}", *machine.data(data),
                "-kernel", str(kernel), "-initrd", str(archive), "-append",
-               f"console={machine.console} quiet panic=-1 rdinit=/init pm.port={machine.port} pm.part={part} {words}".strip()]
+               f"console={machine.console} quiet panic=-1 no_timer_check rdinit=/init pm.port={machine.port} pm.part={part} {words}".strip()]
     for _ in range(BOOTS):
         data.unlink(missing_ok=True)
-        guest = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        guest = subprocess.Popen(command, stdin=subprocess.DEVNULL,
+                                 preexec_fn=lambda: _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
         try:
             begun = time.monotonic()
-            while guest.poll() is None and time.monotonic() < begun + BOOT_S * machine.patience and \
-                    (data.exists() and data.stat().st_size or time.monotonic() < begun + SILENT_S * machine.patience):
+            while guest.poll() is None and time.monotonic() < begun + limit_s * machine.patience and \
+                    (data.exists() and data.stat().st_size or time.monotonic() < begun + silent_s * machine.patience):
                 time.sleep(0.1)
         finally:
             guest.kill()
@@ -143,6 +149,14 @@ def forks(checks, name, request, told):
                      {key[1]: point.value for key, point in found.items() if key[0] == metric}, fired)
 
 
+def about(said):
+    """What the guest said of its kernel."""
+    check = said.get("check", b"").decode(errors="replace")
+    preempt = said.get("preempt", b"").decode().partition(": ")[2].strip()
+    return {"release": said.get("release", b"?").decode().strip(), "preempt": preempt or "as built",
+            "features": ", ".join(text for name, text in FEATURES.items() if re.search(rf"^pass +{name}  ", check, re.M)) or "-"}
+
+
 def counted(checks, name, said):
     """A guest in which the agent counted. Returns its row of the table."""
     agent = said.get("agent", b"").decode(errors="replace")
@@ -171,7 +185,7 @@ def counted(checks, name, said):
     warned = [line for line in agent.splitlines() if re.search(r"\b(warn|error)\b", line) and "--max-overhead" not in line]
     checks.equal(f"{name}: no warning", warned, [])
     how = re.search(r"probes on the (\S+) nop, by (\w+)", agent)
-    return {"release": said["release"].decode().strip(), "nop": how[1] if how else "?", "links": how[2] if how else "?",
+    return {**about(said), "nop": how[1] if how else "?", "links": how[2] if how else "?",
             "result": "exact" if checks.failed == before else "FAILED"}
 
 
@@ -181,7 +195,16 @@ def refused(checks, name, said, wanted):
         text = said.get(section, b"").decode(errors="replace")
         checks.ok(f"{name}: '{section}' names what is missing", re.search(wanted, text), text[-600:] or said["console"][-600:])
         checks.ok(f"{name}: '{section}' fails", re.search(r"^exit 1$", text, re.M), text[-300:])
-    return {"release": said.get("release", b"?").decode().strip(), "nop": "-", "links": "-", "result": "refused, and says why"}
+    return {**about(said), "nop": "-", "links": "-", "result": "refused, and says why"}
+
+
+def publish(lines):
+    """README's table is that of the last whole run."""
+    path = ROOT / "README.md"
+    text = re.sub(r"(<!-- kernels: [^\n]*\n).*?(<!-- end of kernels -->)", lambda found: found[1] + "\n".join([*lines, found[2]]),
+                  path.read_text(), flags=re.S)
+    if text != path.read_text():
+        path.write_text(text)
 
 
 def main():
@@ -196,7 +219,7 @@ def main():
     if not shutil.which(machine.emulator[0]) or os.uname().machine != "x86_64":
         checks.skip("everything", f"no {machine.emulator[0]}; scripts/deps.sh installs it")
         return checks.finish()
-    wanted = [(suite, how, "count", None) for suite in (COUNTS if options.all else (COUNTS[0], COUNTS[-1]))
+    wanted = [(suite, how, "count", None) for suite in (COUNTS if options.all else (COUNTS[0], COUNTS[-1])) if suite not in ELSEWHERE or machine.name == "x86-64"
               for how in ((PLAIN, FULL) if options.all else (PLAIN,))]
     wanted += [(suite, PLAIN, part, words or machine.oldest) for suite, part, words in REFUSED[:None if options.all else 1]]
     rows = []
@@ -208,6 +231,9 @@ def main():
             if not re.search(options.only, name):
                 continue
             with checks.run(name):
+                if not kernel.exists() and suite in ELSEWHERE:
+                    checks.skip(name, "its kernel could not be had by scripts/tools.sh kernels")
+                    continue
                 if not checks.ok(f"{name}: its kernel is there", kernel.exists(), "scripts/tools.sh kernels"):
                     continue
                 place = (options.keep or directory) / name.replace(" ", "-")
@@ -215,13 +241,15 @@ def main():
                 row = refused(checks, name, said, pattern) if pattern else counted(checks, name, said)
                 if row:
                     rows.append({**row, "words": words, "cpus": cpus, "part": part})
-    lines = ["| kernel | CPUs | with | nop | links | counts |", "|---|---|---|---|---|---|"]
-    for row in rows:
-        lines.append("| {release} | {cpus} | {with_} | {nop} | {links} | {result} |".format(
-            with_=row["words"] or ("its BTF hidden" if row["part"] == "nobtf" else "-"), **row))
+    lines = ["| kernel | CPUs | preemption | nop | links | features | counts |", "|---|---|---|---|---|---|---|"]
+    for row in sorted(rows, key=lambda row: ([int(number) for number in re.findall(r"\d+", row["release"])[:3]], row["cpus"])):
+        lines.append("| {release}{without} | {cpus} | {preempt} | {nop} | {links} | {features} | {result} |".format(
+            without=", its BTF hidden" if row["part"] == "nobtf" else "", **row))
     print("\n".join(lines))
     if options.all:
         (machine.build / "kernels.md").write_text("\n".join(lines) + "\n")
+        if machine.name == "x86-64" and not checks.failed:
+            publish(lines)
     return checks.finish()
 
 
