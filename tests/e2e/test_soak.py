@@ -52,6 +52,8 @@ GRPC = BOTH + [
     (0.3, grpc.big_answer()),
 ]
 FAULTY = 0.3  # of all requests
+GONE = [(1, faults.status(400))]  # and of a collector that takes nothing, all
+WEEK = 7 * 24 * 360  # exports, one every ten seconds
 
 
 class Held:
@@ -162,17 +164,18 @@ def difference(points, row):
 class Receiver(faults.Collector):
     """Draws a step for each request, and keeps a ledger and no requests."""
 
-    def __init__(self, ledger, mix, seed, **more):
+    def __init__(self, ledger, mix, seed, faulty, **more):
         super().__init__(default=self._draw, **more)
         self.ledger = ledger
         self.good = grpc.OK if self.grpc else faults.OK
         self.mix = mix
         self.weights = [weight for weight, _ in mix]
         self.random = random.Random(seed)
+        self.faulty = faulty
         self.calm = threading.Event()
 
     def _draw(self):
-        if self.calm.is_set() or self.random.random() > FAULTY:
+        if self.calm.is_set() or self.random.random() > self.faulty:
             return self.good
         return self.random.choices(self.mix, self.weights)[0][1]
 
@@ -195,6 +198,7 @@ class Run(threading.Thread):
         self.seed = seed
         self.variables = variables
         self.mix = mix
+        self.faulty = 1.0 if mix is GONE else FAULTY
         self.ledger = Ledger("PREFERENCE" in " ".join(variables))
         self.windows = []
         self.truth = None
@@ -210,7 +214,7 @@ class Run(threading.Thread):
         self.seconds = time.monotonic() - started
 
     def _run(self):
-        with Receiver(self.ledger, self.mix, self.seed, grpc=self.mix is GRPC) as collector:
+        with Receiver(self.ledger, self.mix, self.seed, self.faulty, grpc=self.mix is GRPC) as collector:
             environment = clean_environment(
                 OTEL_EXPORTER_OTLP_ENDPOINT=collector.otlp, OTEL_EXPORTER_OTLP_TIMEOUT=3000, no_proxy="*",
                 OTEL_METRIC_EXPORT_INTERVAL=5000, **self.variables)
@@ -272,8 +276,12 @@ class Run(threading.Thread):
                      REJECTED * self.ledger.steps[faults.partial(REJECTED, "two").name])
         checks.ok(f"{self.title}: the sender knows of every answer that was lost",
                   len(self.ledger.lost_bodies) <= truth["uncertain"], f"{len(self.ledger.lost_bodies)} bodies")
-        checks.ok(f"{self.title}: faults were met", self.ledger.steps.total() - self.ledger.steps["ok"] > self.exports / 10 and
-                  truth["retries"] > self.exports / 20 and truth["failed"] > self.exports / 50, met)
+        if self.mix is GONE:
+            checks.equal(f"{self.title}: nothing was taken before the end", truth["failed"] >= self.exports and
+                         {len(held) for held in self.ledger.series.values()}, {1})
+        else:
+            checks.ok(f"{self.title}: faults were met", self.ledger.steps.total() - self.ledger.steps["ok"] > self.exports / 10 and
+                      truth["retries"] > self.exports / 20 and truth["failed"] > self.exports / 50, met)
         checks.ok(f"{self.title}: resident memory is flat", last["rss_kib"] - first["rss_kib"] <= RSS_MOST_KIB,
                   [window["rss_kib"] for window in self.windows])
         checks.ok(f"{self.title}: descriptors are flat", last["descriptors"] <= first["descriptors"],
@@ -293,6 +301,7 @@ def main():
         (Run("http, cumulative", each, seed, HTTP, **packed), Run("grpc, delta, exponential", each, seed + 1, GRPC, **rpc,
                                                                    **delta, **exponential)),
         (Run("http, delta", each, seed + 2, HTTP, **delta), Run("grpc, cumulative", each, seed + 3, GRPC, **rpc)),
+        (Run("gone, cumulative", min(each, WEEK), seed + 4, GONE), Run("gone, delta", min(each, WEEK), seed + 5, GONE, **delta)),
     ]
     for pair in pairs:  # two at a time: there may be no more CPUs
         for run in pair:
