@@ -67,6 +67,9 @@ def unit(checks, directory):
         # What only kernels before 6.6 want is for who has one to add.
         checks.equal(f"{name} is the agent's table", " ".join(settings(name)).split(),
                      [one for one in table("capabilities") if one != "CAP_SYS_ADMIN"])
+    checks.equal("stopping the unit leaves the guard of attached files", settings("KillMode"), ["process"])
+    checks.ok("out of memory, the agent goes before a service", settings("OOMScoreAdjust") and int(settings("OOMScoreAdjust")[0]) > 0,
+              settings("OOMScoreAdjust"))
     sets, allowed = call_sets(), set()
     for value in settings("SystemCallFilter"):
         words = {call for word in value.lstrip("~").split() for call in sets.get(word, {word})}
