@@ -90,9 +90,14 @@ $(B)/userspace/live_page.html $(B)/userspace/live_page.h &: $(wildcard userspace
 
 $(B)/userspace/page.o $(B)/unit/page.o: $(B)/userspace/live_page.html
 
+$(B)/userspace/schema.h: $(wildcard bpf/*.h bpf/*.c) scripts/schema.sh
+	$(call say,SCHEMA,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)scripts/schema.sh bpf >$@
+
 AGENT_SOURCES := $(sort $(wildcard userspace/*.c))
 AGENT_OBJECTS := $(AGENT_SOURCES:%.c=$(B)/%.o) $(B)/userspace/otlp.pb-c.o
-GENERATED := $(B)/userspace/probe.skel.h $(B)/userspace/otlp.pb-c.h $(B)/userspace/live_page.h
+GENERATED := $(B)/userspace/probe.skel.h $(B)/userspace/schema.h $(B)/userspace/otlp.pb-c.h $(B)/userspace/live_page.h
 
 $(B)/userspace/%.o: userspace/%.c Makefile | $(GENERATED)
 	$(call say,CC,$@)

@@ -12,9 +12,10 @@
 #include <linux/types.h>
 
 /*
- * The schema: raised whenever the meaning of anything in this file, of a map, or of the order in which programs write
- * changes. Maps outlive the agent that made them (userspace/pins.c); an agent adopts only those of its own schema. Sizes
- * and limits count by themselves, kernel_schema() hashes them in.
+ * The schema: a number for people, raised when a version is published that counts otherwise. Maps outlive the agent that
+ * made them (userspace/pins.c); an agent adopts only those of its own schema, and that is this number and a hash of the
+ * sources of all BPF programs (scripts/schema.sh), of sizes and of limits (kernel_schema()). So nothing here can be changed
+ * without being another schema. What becomes of totals of another one is userspace/handover.c's, by layout.h.
  */
 #ifndef PM_SCHEMA
 #define PM_SCHEMA 1

@@ -15,6 +15,7 @@
 #include "privilege.h"
 #include "sandbox.h"
 #include "self.h"
+#include "shortage.h"
 
 static void files(FILE *out);
 
@@ -32,6 +33,7 @@ static const struct {
 	{ "fish/vendor_completions.d/probemeter.fish", completion_fish },
 	{ "man/man5/probemeter.conf.5", manual_configuration },
 	{ "drops", drops_document },
+	{ "shortages", shortage_document },
 };
 #define DOCUMENTS (sizeof(documents) / sizeof(documents[0]))
 

@@ -24,6 +24,7 @@
 #include "guard.h"
 #include "log.h"
 #include "options.h"
+#include "shortage.h"
 #include "trial.h"
 
 /* How long the agent stands still at most for a file that is being given up. */
@@ -44,6 +45,8 @@ static void say(const struct options *options, const struct adopted *adopted)
 	char since[32];
 
 	when(journal_header(&adopted->kernel.journal)->start_unix_ns, since);
+	if (pins->refused)
+		return;
 	if (!pins->persistent)
 		log_message(LOG_INFO,
 			    options->once ? "run: nothing stays behind, as --once found no counting under way" :
@@ -72,12 +75,32 @@ static void release(struct adopted *adopted)
 	adopted->metrics = NULL;
 }
 
+/* Count, and let nothing outlive us. */
+static void go_without(const struct options *options, int err, struct adopted *adopted)
+{
+	log_message(LOG_WARN,
+		    "run: " SHORTAGE_LOG_PINS " '%s/probemeter': %s; when this agent ends, its counting ends, and totals begin anew with the "
+		    "next one; what an earlier agent pinned there counts on by itself; --bpffs names another bpffs", options->bpffs,
+		    strerror(-err));
+	adopted->pins = (struct pins){ .refused = true, .generation = 1 };
+	adopted->handover.count = 0;
+}
+
 /* One try, with the pins as they are. */
 static int load(const struct options *options, const struct kernel_limits *limits, enum kernel_links links,
 		struct adopted *adopted)
 {
-	int err = kernel_load(limits, links, &adopted->pins, &adopted->kernel);
+	int err = kernel_load(limits, links, &adopted->pins, &adopted->kernel), refused;
 
+	if (!err && adopted->pins.persistent && !adopted->pins.adopted) {
+		refused = kernel_pin(&adopted->kernel, &adopted->pins);
+		if (refused) {
+			/* Anew: these programs wait for the turn of a set that will not be. */
+			kernel_free(&adopted->kernel);
+			go_without(options, refused, adopted);
+			err = kernel_load(limits, links, &adopted->pins, &adopted->kernel);
+		}
+	}
 	if (err)
 		return err;
 	kernel_watch(&adopted->kernel, &adopted->pins);
@@ -94,16 +117,34 @@ static int load(const struct options *options, const struct kernel_limits *limit
 }
 
 /* What cannot be used must not be found again. */
-static void set_aside(struct adopted *adopted)
+static int set_aside(struct adopted *adopted)
 {
 	char where[PINS_PATH];
 	const char *path = adopted->handover.count ? adopted->handover.set[adopted->handover.count - 1].path :
 						     adopted->pins.directory;
+	int err = pins_set_aside(&adopted->pins, path, where, sizeof(where));
 
-	(void)pins_set_aside(&adopted->pins, path, where, sizeof(where));
-	log_message(LOG_WARN,
-		    "run: what an earlier agent left in '%s' cannot be read; it is set aside as '%s', without its links, and its totals "
-		    "begin anew; 'probemeter stop --detach' removes it", path, where);
+	if (!err)
+		log_message(LOG_WARN,
+			    "run: what an earlier agent left in '%s' cannot be read; it is set aside as '%s', without its links, and its "
+			    "totals begin anew; 'probemeter stop --detach' removes it", path, where);
+	return err;
+}
+
+/* Loaded: now it is in use. */
+static void begin(const struct options *options, struct adopted *adopted)
+{
+	int err;
+
+	say(options, adopted);
+	adopted->run_dir = options->run_dir;
+	err = adopted->pins.persistent ? guard_start(&adopted->pins, adopted->run_dir, &adopted->guard) : 0;
+	if (err)
+		log_message(LOG_WARN, "run: no process can be started that protects attached files when this agent is gone: "
+			    "%s; until the next one comes, replace them rather than write over them", strerror(-err));
+	/* Where nobody else counts, we do, from the first link on. */
+	if (!adopted->handover.count)
+		adopt_count(adopted);
 }
 
 int adopt_begin(const struct options *options, const struct kernel_limits *limits, enum kernel_links links,
@@ -114,6 +155,11 @@ int adopt_begin(const struct options *options, const struct kernel_limits *limit
 
 	kernel_schema(limits, links, schema);
 	err = pins_open(options->bpffs, &ret->pins);
+	if (pins_short(err))
+		return err;
+	if (err)
+		go_without(options, err, ret);
+	err = 0;
 	/* Each try puts one thing out of the way. */
 	for (tries = 0; tries <= HANDOVER_SETS && !err; tries++) {
 		err = handover_look(&ret->pins, schema, &ret->handover);
@@ -126,25 +172,21 @@ int adopt_begin(const struct options *options, const struct kernel_limits *limit
 		}
 		err = load(options, limits, links, ret);
 		if (!err) {
-			say(options, ret);
-			ret->run_dir = options->run_dir;
-			err = ret->pins.persistent ? guard_start(&ret->pins, ret->run_dir, &ret->guard) : 0;
-			if (err)
-				log_message(LOG_WARN, "run: no process can be started that protects attached files when this agent is gone: "
-					    "%s; until the next one comes, replace them rather than write over them", strerror(-err));
-			/* Where nobody else counts, we do, from the first link on. */
-			if (!ret->handover.count)
-				adopt_count(ret);
+			begin(options, ret);
 			return 0;
 		}
 		if (err != -EBADMSG || !ret->pins.persistent || (!ret->pins.adopted && !ret->handover.count))
 			return err;
-		set_aside(ret);
-		err = 0;
+		err = set_aside(ret);
 	}
-	log_message(LOG_ERROR, "run: '%s/probemeter' cannot be used: %s; 'probemeter stop --detach' removes it", options->bpffs,
-		    strerror(-err));
-	return err ? err : -EBADMSG;
+	/* What is there and cannot be read now is for an agent that is less short. */
+	if (pins_short(err))
+		return err;
+	go_without(options, err ? err : -EBADMSG, ret);
+	err = load(options, limits, links, ret);
+	if (!err)
+		begin(options, ret);
+	return err;
 }
 
 bool adopt_is_later(const struct adopted *adopted)
@@ -157,6 +199,8 @@ void adopt_count(struct adopted *adopted)
 	struct handover *handover = &adopted->handover;
 	int err = handover_finish(handover, &adopted->pins, &adopted->kernel, trial_barrier);
 
+	if (pins_short(err))
+		shortage_end();
 	if (err)
 		log_message(LOG_WARN, "run: the totals of the earlier agent cannot be taken over: %s; they begin anew, with start times that "
 			    "tell receivers so", strerror(-err));

@@ -19,6 +19,7 @@
 #include "outage.h"
 #include "progress.h"
 #include "sender.h"
+#include "shortage.h"
 #include "trial.h"
 #include "trim.h"
 #include "wall.h"
@@ -44,8 +45,10 @@ struct agent {
 	struct console *console;
 	struct sender *sender;
 	struct delta *delta; /* NULL: totals are sent */
-	struct outage outage;
+	struct outage outage; /* of the collector */
+	struct shortage watching, settling, forgetting, reading, encoding; /* of what is tried again and again */
 	char export_error[SHIP_MESSAGE_BYTES]; /* of the last export; empty: it arrived */
+	char export_word[SHIP_MESSAGE_BYTES]; /* what the collector said last of one that it took */
 	uint64_t delivered_unix_ns; /* the last one that arrived */
 	uint64_t printed; /* on the console */
 	struct answers *answers;

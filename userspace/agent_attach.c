@@ -15,23 +15,32 @@
 #include "log.h"
 #include "metric.h"
 #include "rules.h"
+#include "shortage.h"
 
 /* Attach, for good where that can be. */
 static int links_make(struct agent *agent, struct object *object)
 {
 	struct attach_plan plan;
+	const struct pins *pins = &agent->adopted.pins;
 	int err = adopt_plan(&agent->adopted, object, agent->trial.way, &plan);
 
+	/* Links that nobody would know again end with this agent. */
+	if (err == -ENOSPC) {
+		plan = (struct attach_plan){ .way = agent->trial.way };
+		pins = NULL;
+		err = 0;
+	}
 	if (!err)
-		err = attach_object(&agent->adopted.kernel, &agent->adopted.pins, &plan, object);
+		err = attach_object(&agent->adopted.kernel, pins, &plan, object);
 	if (!err && plan.keep_only)
 		log_message(LOG_INFO, "attached: '%s': by another build, which read its metrics in another way; its counters and "
 			    "histograms stay as they are until the file is replaced", object->path);
-	if (!err && plan.known && attach_made(object->attachment))
+	/* After an attach that failed there is none of them. */
+	if (!err && plan.known && !object->attach_err && attach_made(object->attachment))
 		log_message(LOG_WARN, "attach: '%s': %zu of its links were not there any more, as when somebody writes to a file while no "
 			    "agent runs; what it fired meanwhile is not counted", object->path, attach_made(object->attachment));
 	if (!err && attach_unpinned(object->attachment))
-		log_message(LOG_WARN, "attach: '%s': %zu links cannot be pinned in '%s'; they end with this agent; let its user write there",
+		log_message(LOG_WARN, "attach: '%s': %zu links " SHORTAGE_LOG_LINK " in '%s'; they end with this agent; let its user write there",
 			    object->path, attach_unpinned(object->attachment), agent->adopted.pins.directory);
 	return err;
 }
@@ -51,17 +60,25 @@ static void say_progress(struct agent *agent, size_t sites)
 	notify_working(&agent->notify, "attaching: %zu binaries so far%s", agent->binaries, looked);
 }
 
+/* Said once, however often it is tried. */
+static void attach_failed(struct object *object, int err)
+{
+	if (err != object->attach_err)
+		log_message(LOG_WARN, "attach: '%s': %s; " SHORTAGE_LOG_ATTACH "; %s", object->path, strerror(-err),
+			    pins_short(err) ? "tried again soon" : "'probemeter check' says what this host lacks");
+	object->attach_err = err;
+}
+
 static void object_attach(struct agent *agent, struct object *object)
 {
 	int err = links_make(agent, object);
 
-	object->attach_err = err;
 	say_progress(agent, err ? 0 : attach_count(object->attachment));
 	if (err) {
-		log_message(LOG_WARN, "attach: '%s': %s; its counters and histograms are not counted; 'probemeter check' says what "
-			    "this host lacks", object->path, strerror(-err));
+		attach_failed(object, err);
 		return;
 	}
+	object->attach_err = 0;
 	if (object->mapped_ns)
 		durations_add(&agent->self.attach, agent_clock_ns(CLOCK_MONOTONIC) - object->mapped_ns);
 	adopt_object_attached(&agent->adopted, object);
@@ -93,8 +110,12 @@ static void object_found(void *context, struct object *object)
 	int err;
 
 	object->metric = calloc(object->descriptors.count, sizeof(struct metric *));
+	if (!object->metric) {
+		attach_failed(object, -ENOMEM);
+		return;
+	}
 	/* An excluded file has no metrics that anybody knows: it is neither attached nor read. */
-	if (!object->metric || !rules_file(agent->rules, object->path))
+	if (!rules_file(agent->rules, object->path))
 		return;
 	for (i = 0; i < object->descriptors.count; i++) {
 		struct descriptor *found = &object->descriptors.descriptor[i];
@@ -109,6 +130,16 @@ static void object_found(void *context, struct object *object)
 		err = metrics_intern(agent->adopted.metrics, &wanted, &object->metric[i]);
 		if (!err)
 			err = collector_metric_starts(agent->collector, object->metric[i], now);
+		if (!err && found->left_out) {
+			err = remember_trimmed(agent->adopted.remember, object->metric[i]->id, trims_hash(agent->trims));
+			metrics_hide(agent->adopted.metrics, object->metric[i]->id, false);
+		}
+		if (err == -ENOMEM) {
+			free(object->metric);
+			object->metric = NULL;
+			attach_failed(object, err);
+			return;
+		}
 		if (err) {
 			object->metric[i] = NULL;
 			log_message(LOG_WARN, "attach: '%s' in '%s': no room for another metric (at most %d), not counted; leave some out by --drop-metric",
@@ -167,6 +198,21 @@ static void admit(struct agent *agent)
 		}
 }
 
+/* What could not be had then may be there now. */
+static void attach_again(struct agent *agent)
+{
+	struct object *object;
+
+	for (object = agent->discovery.objects.list; object; object = object->hh.next) {
+		if (object->attachment || !pins_short(object->attach_err))
+			continue;
+		if (object->metric)
+			object_attach(agent, object);
+		else
+			object_found(agent, object);
+	}
+}
+
 /* The host has been looked at: go on with what an earlier agent left. */
 static void adopted(struct agent *agent)
 {
@@ -174,8 +220,8 @@ static void adopted(struct agent *agent)
 	adopt_count(&agent->adopted); /* the first time; then it has nothing to do */
 	if (remember_full(agent->adopted.remember) && !agent->said_full) {
 		agent->said_full = true;
-		log_message(LOG_WARN, "run: no room to remember more services and series for the next agent; 'probemeter stop "
-			    "--detach' and a new start begin anew");
+		log_message(LOG_WARN, "run: " SHORTAGE_LOG_JOURNAL " services, series and files for the next agent; new files are counted until this "
+			    "one ends; a restart makes room of what is over, 'probemeter stop --detach' and a start begin anew");
 	}
 }
 
@@ -189,10 +235,11 @@ void agent_watch(struct agent *agent, uint64_t now_ns)
 	err = watch_run(agent->watch, now_ns, &settled);
 	if (settled && !err && rules_choose(agent->rules))
 		admit(agent);
-	if (settled && !err)
+	if (settled && !err) {
+		attach_again(agent);
 		err = collector_services(agent->collector, &agent->discovery);
-	if (err)
-		log_message(LOG_WARN, "watching processes: %s; tried again soon", strerror(-err));
+	}
+	shortage_note(&agent->watching, now_ns, err, "watching processes", "new ones may be found later");
 	if (settled && !agent->notify.ready)
 		notify_ready(&agent->notify, "%zu binaries attached", agent->binaries);
 	if (settled && !agent->binaries && !agent->said_nothing_found) {
@@ -207,9 +254,9 @@ void agent_watch(struct agent *agent, uint64_t now_ns)
  * as on a quiet host nothing else happens for half a minute. */
 void agent_settle(struct agent *agent)
 {
-	int err = watch_settle(agent->watch, agent_clock_ns(CLOCK_MONOTONIC));
+	uint64_t now_ns = agent_clock_ns(CLOCK_MONOTONIC);
 
 	adopt_tend(&agent->adopted, &agent->discovery.objects);
-	if (err)
-		log_message(LOG_WARN, "watching processes: %s; levels may be those of some moments ago", strerror(-err));
+	shortage_note(&agent->settling, now_ns, watch_settle(agent->watch, now_ns), "watching processes before an export",
+		      "levels may be those of some moments ago");
 }

@@ -13,10 +13,13 @@
 #include "drops.h"
 #include "encode.h"
 #include "log.h"
+#include "shortage.h"
 #include "split.h"
 
 /* Clocks are corrected all the time; what is less is not worth a line. */
 #define CLOCK_BACK_NS 1000000000ull
+
+#define TOTALS_STAY "totals stay and go with the next export"
 
 /* What points and streams carry. */
 uint64_t agent_unix_ns(struct agent *agent)
@@ -31,9 +34,15 @@ uint64_t agent_unix_ns(struct agent *agent)
 	return now;
 }
 
-/* What the collector said to one request that it took. */
+/* What the collector said to one request that it took: once, not at each export. */
 static void account_delivered(struct agent *agent, const struct ship_result *result)
 {
+	const char *word = *result->message ? result->message : result->rejected ? "no reason given" : "";
+	bool same = !strcmp(agent->export_word, word);
+
+	(void)snprintf(agent->export_word, sizeof(agent->export_word), "%s", word);
+	if (same)
+		return;
 	if (result->rejected)
 		log_message(LOG_WARN, "export to %s: " DROPS_LOG_REJECTED " %llu points: %s", agent->options->where,
 			    (unsigned long long)result->rejected, result->message);
@@ -53,9 +62,10 @@ static void account_unanswered(struct agent *agent)
 	agent->unanswered = 0;
 }
 
+/* Series that other rules had left out come back with totals whose deltas nobody knows any more. */
 static uint64_t life_of_totals(const struct agent *agent)
 {
-	return journal_header(&agent->adopted.kernel.journal)->start_unix_ns;
+	return journal_header(&agent->adopted.kernel.journal)->start_unix_ns ^ trims_hash(agent->trims);
 }
 
 /* See to it that the next agent sends what this one does not. @on_its_way: deltas that may arrive from now on. */
@@ -67,7 +77,7 @@ static void baselines_keep(struct agent *agent, uint64_t on_its_way)
 		return;
 	err = baselines_save(agent->options->run_dir, life_of_totals(agent), agent->delta, agent->unanswered + on_its_way);
 	if (err && !agent->said_baselines)
-		log_message(LOG_WARN, "delta temporality: '%s/baselines' cannot be written: %s; the next agent may send again what was "
+		log_message(LOG_WARN, "delta temporality: '%s/baselines' " SHORTAGE_LOG_BASELINES ": %s; the next agent may send again what was "
 			    "acknowledged meanwhile; let this one write there, or elsewhere by --run-dir", agent->options->run_dir,
 			    strerror(-err));
 	agent->said_baselines = err;
@@ -217,15 +227,18 @@ static int export_otlp(struct agent *agent, struct points *points, bool last)
 	if (!err)
 		err = split_points(points, SPLIT_MAX_BYTES, agent->options->protocol == PROTOCOL_HTTP_JSON ? ENCODE_JSON : ENCODE_PROTOBUF,
 				   agent->arena, &requests);
-	if (err) {
-		log_message(LOG_WARN, "export: cannot be encoded: %s; totals stay and go with the next export", strerror(-err));
-		return err;
+	if (!err) {
+		account_too_large(agent, &requests);
+		collector_sent(agent->collector, points);
+		/* Before anything can arrive. */
+		if (agent->delta)
+			baselines_keep(agent, delta_count(agent->delta, 0, points->count));
+		if (last)
+			return flush(agent, &requests);
+		err = sender_submit(agent->sender, &requests);
 	}
-	account_too_large(agent, &requests);
-	collector_sent(agent->collector, points);
-	if (agent->delta)
-		baselines_keep(agent, delta_count(agent->delta, 0, points->count));
-	return last ? flush(agent, &requests) : sender_submit(agent->sender, &requests);
+	shortage_note(&agent->encoding, agent_clock_ns(CLOCK_MONOTONIC), err, "export: cannot be encoded", TOTALS_STAY);
+	return err;
 }
 
 /* Collect and hand to every exporter. @last: nothing follows, so wait for the delivery. */
@@ -239,11 +252,9 @@ int agent_export(struct agent *agent, bool last)
 	agent_results(agent);
 	err = collector_points(agent->collector, &agent->discovery, &agent->self, agent_unix_ns(agent), agent->arena,
 			       &points);
-	if (err) {
-		log_message(LOG_WARN, "export: the counters cannot be read: %s; totals stay and go with the next export",
-			    strerror(-err));
+	shortage_note(&agent->reading, agent_clock_ns(CLOCK_MONOTONIC), err, "export: the counters cannot be read", TOTALS_STAY);
+	if (err)
 		return err;
-	}
 	overhead_report(agent);
 	while (collector_warning(agent->collector, line, sizeof(line)))
 		log_message(LOG_WARN, "%s", line);
@@ -280,7 +291,7 @@ void agent_delta_resume(struct agent *agent)
 	agent->delta_unknown = true;
 	log_message(LOG_WARN, "delta temporality: what was counted before this agent and not sent yet is lost%s",
 		    !err	   ? " for services that other rules give other names" :
-		    err == -ENOENT ? ": the last agent sent no deltas" :
+		    err == -ENOENT ? ": the last agent sent no deltas, or counted by other --drop-metric and --drop-label" :
 				     ": what the last one left cannot be read");
 }
 

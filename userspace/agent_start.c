@@ -20,6 +20,7 @@
 #include "privilege.h"
 #include "rules.h"
 #include "sandbox.h"
+#include "shortage.h"
 #include "stop.h"
 
 /* An object's descriptor and links stay open, and where links are perf events there are two per site. */
@@ -80,7 +81,7 @@ static int lock(struct agent *agent)
 	else if (agent->lock == -EBUSY)
 		log_message(LOG_ERROR, "run: an agent outside of this pid namespace holds the lock '%s/agent.lock'", directory);
 	else if (agent->lock < 0)
-		log_message(LOG_ERROR, "run: '%s' cannot be used for the lock: %s; give another one with --run-dir", directory,
+		log_message(LOG_ERROR, "run: '%s' " SHORTAGE_LOG_LOCK ": %s; give another one with --run-dir", directory,
 			    strerror(-agent->lock));
 	return agent->lock < 0 ? agent->lock : 0;
 }
@@ -106,6 +107,21 @@ static uint64_t forget_ns(const struct options *options)
 	return options->forget_ms * 1000000ull;
 }
 
+/* Metrics that an earlier agent counted otherwise than the rules want it now: their series end. What is counted from now on
+ * is in series of its own, from 0. */
+static void hide(struct agent *agent)
+{
+	const struct metric *metric;
+	uint64_t rules;
+	uint32_t id;
+
+	for (id = 0; (metric = metrics_get(agent->adopted.metrics, id)); id++) {
+		rules = remember_trimming(agent->adopted.remember, id);
+		metrics_hide(agent->adopted.metrics, id, !trims_spares(agent->trims, metric) ||
+			     (rules && rules != trims_hash(agent->trims)));
+	}
+}
+
 int agent_start(struct agent *agent)
 {
 	struct kernel_limits limits = agent->limits;
@@ -125,6 +141,7 @@ int agent_start(struct agent *agent)
 	limits.choose = rules_choose(agent->rules);
 	limits.by_uid = rules_by_uid(agent->rules);
 	limits.trims = trims_has_labels(agent->trims);
+	limits.trimming = trims_hash(agent->trims);
 	log_message(LOG_INFO, "limits: maps of at most %.1f MiB: %u cells on %u possible CPUs, %u series, %u services (--max-memory, "
 		    "--max-cells, --max-series, --max-services)", (double)kernel_bytes(&limits, kernel_cpus()) / (1 << 20),
 		    limits.cells, kernel_cpus(), limits.series, limits.services);
@@ -147,21 +164,26 @@ int agent_start(struct agent *agent)
 			return -EADDRNOTAVAIL;
 		err = adopt_begin(agent->options, &limits, agent->trial.links, &agent->adopted);
 	}
-	if (err) {
+	if (err == -ENOMEM)
+		log_message(LOG_ERROR, "run: " SHORTAGE_LOG_START ", which take at most %.1f MiB; what an earlier agent attached counts on; lower "
+			    "--max-memory, or raise the limit of this agent's cgroup (MemoryMax=)",
+			    (double)kernel_bytes(&limits, kernel_cpus()) / (1 << 20));
+	else if (err)
 		log_message(LOG_ERROR, "run: the kernel refused the BPF programs: %s; 'probemeter check' says what this host lacks",
 			    strerror(-err));
+	if (err)
 		return err;
-	}
 	trial_describe(&agent->trial, line, sizeof(line));
 	log_message(LOG_INFO, "kernel: %s; a service that spends over %u %% of a CPU on them is told of (--max-overhead); its maps take "
 		    "%.1f MiB now", line, agent->options->max_overhead, (double)kernel_bytes_now(&agent->adopted.kernel) / (1 << 20));
 	if (host_pid_namespace())
 		log_message(LOG_INFO, "this pid namespace is not the host's: processes outside of it are not seen; what they fire "
 			    "counts under what their exec gave, their levels do not: run in the host's (hostPID: true, --pid=host)");
+	hide(agent);
 	agent->arena = arena_new();
 	err = host_identity("", host);
 	if (err)
-		log_message(LOG_WARN, "'/var/lib/probemeter/host-id': %s; a clone of this host would get other service.instance.ids "
+		log_message(LOG_WARN, "'/var/lib/probemeter/host-id': %s; " SHORTAGE_LOG_HOST " "
 			    "only by another host name; let the agent's user write there", strerror(-err));
 	services_host(agent->adopted.services, host);
 	if (!services_agent(agent->adopted.services, agent->options->service_name, agent->options->resource.pair,
@@ -179,8 +201,10 @@ int agent_start(struct agent *agent)
 	}
 	if (agent->collector)
 		collector_choose(agent->collector, agent->rules, agent->options->per_process);
-	if (agent->collector && collector_restore(agent->collector))
+	if (agent->collector && collector_restore(agent->collector)) {
+		log_message(LOG_ERROR, "run: out of memory at the start");
 		return -ENOMEM;
+	}
 	if (agent->collector)
 		wall_after(&agent->wall, collector_latest_start(agent->collector), agent_clock_ns(CLOCK_MONOTONIC));
 	if (!wall_resume(&agent->wall, remember_told(agent->adopted.remember), agent_clock_ns(CLOCK_REALTIME),

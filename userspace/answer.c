@@ -17,6 +17,7 @@
 #include "log.h"
 #include "options.h"
 #include "prometheus.h"
+#include "shortage.h"
 
 struct answers {
 	struct serve *serve;
@@ -27,6 +28,7 @@ struct answers {
 	uint64_t scrapes, scraped_unix_ns;
 	const struct metric *conflict; /* named in the log last */
 	uint64_t start_unix_ns;
+	struct shortage reading;
 };
 
 static uint64_t clock_ns(clockid_t clock)
@@ -46,7 +48,7 @@ static void serve_socket(struct answers *answers, const struct options *options)
 		fd = listen_unix(answers->socket);
 	if (fd >= 0 && !serve_add(answers->serve, fd))
 		return;
-	log_message(LOG_WARN, "'%s/agent.sock': %s; this agent cannot be asked over it; --run-dir names another directory",
+	log_message(LOG_WARN, "'%s/agent.sock': %s; " SHORTAGE_LOG_SOCKET "; --run-dir names another directory",
 		    options->run_dir, fd == -EADDRINUSE ? "another agent answers there" : strerror(fd < 0 ? -fd : ENOMEM));
 	answers->socket[0] = '\0';
 }
@@ -189,16 +191,15 @@ static void give(struct answers *answers, enum serve_what what, const struct vie
 }
 
 static void collect(const struct answers_source *source, struct arena *arena, struct view *view, struct self *self,
-		    struct points *points)
+		    struct points *points, struct shortage *reading)
 {
 	int err;
 
 	source->settle(source->context);
 	*self = *source->self;
 	err = collector_view(source->collector, source->discovery, self, view->time_unix_ns, arena, points);
-	if (err)
-		log_message(LOG_WARN, "the counters cannot be read: %s; who asked for them is told to try again", strerror(-err));
-	else
+	shortage_note(reading, clock_ns(CLOCK_MONOTONIC), err, "the counters cannot be read", "who asks for them is told to try again");
+	if (!err)
 		view->points = points;
 	view->self = self;
 	view->discovery = source->discovery;
@@ -226,7 +227,7 @@ bool answers_give(struct answers *answers, const struct answers_source *source)
 			view.time_unix_ns = clock_ns(CLOCK_REALTIME);
 			source->describe(source->context, &view);
 			if (!view.noop)
-				collect(source, answers->arena, &view, &self, &points);
+				collect(source, answers->arena, &view, &self, &points, &answers->reading);
 			collected = true;
 		}
 		give(answers, what, &view);

@@ -79,6 +79,9 @@ static int link_add(const struct kernel *kernel, struct attachment *attachment, 
 	uint32_t number = (uint32_t)attachment->count;
 	int link = attachment->pins ? pins_link_open(attachment->pins, attachment->object, number) : -ENOENT;
 
+	/* One that is there and cannot be opened now counts: another one beside it would count twice. */
+	if (link < 0 && link != -ENOENT)
+		return link;
 	if (link < 0 && !attachment->keep_only) {
 		link = link_make(kernel, program, fd, site, count);
 		if (link < 0)
@@ -242,7 +245,8 @@ int attach_object(const struct kernel *kernel, const struct pins *pins, const st
 	}
 	free(site);
 	if (err) {
-		if (attachment && attachment->pins)
+		/* What an earlier agent attached counts on while this one is short of something. */
+		if (attachment && attachment->pins && attachment->made)
 			pins_links_remove(pins, plan->number);
 		attach_free(attachment);
 		return err;

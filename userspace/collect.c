@@ -149,6 +149,8 @@ static void restore_anew(void *context)
 	const struct collector *collector = context;
 
 	owners_anew(collector->owners);
+	/* What was seen belongs to those names: 0 under one that is nobody's now would be a step back. */
+	seen_clear(collector->seen);
 }
 
 static void restore_service(void *context, uint32_t service, const struct resource *resource)
@@ -163,6 +165,8 @@ static int restore_seen(void *context, const struct point *point)
 	struct collector *collector = context;
 	const struct points points = { .point = (struct point *)point, .count = 1 };
 
+	if (metrics_hidden(collector->metrics, point->metric->id))
+		return 0;
 	if (collector->lives && lives_know(collector->lives, point->resource))
 		return -ENOMEM;
 	return seen_update(collector->seen, &points);
@@ -339,7 +343,7 @@ static int kernel_samples(struct collector *collector)
 			if (order >= 0)
 				break;
 		}
-		if (!metric)
+		if (!metric || metrics_hidden(collector->metrics, metric->id))
 			continue;
 		err = run_add(collector, series, PM_WHERE_SERVICE(key->where), metric, &collector->ledger.total[i], next - i);
 		if (err)
@@ -471,6 +475,8 @@ static int process_samples(struct collector *collector, const struct discovery *
 		if (shares_memory(discovery, process))
 			continue;
 		for (j = 0; j < process->loaded_count && !err; j++) {
+			if (!process->loaded[j].object->metric)
+				continue; /* found when memory was short: soon */
 			err = zero_samples(collector, process, process->loaded[j].object);
 			if (!err && process->loaded[j].object->has_levels)
 				err = process_levels(collector, process, &process->loaded[j], self);
@@ -839,6 +845,7 @@ static long farewell_drop(struct collector *collector, struct delta *delta, char
 	(void)forget_give_back(collector->forget, &collector->snapshot, gone);
 	ledger_forget(&collector->ledger, gone);
 	names_forget(collector->names, gone);
+	headroom_forget(collector->headroom, gone);
 	for (id = 1; id < PM_MAX_SERVICES; id++)
 		if (gone[id]) {
 			owners_forget(collector->owners, id);

@@ -10,10 +10,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 #include "encode.h"
 #include "service.h"
+#include "table.h"
 
 struct cost {
 	UT_hash_handle hh;

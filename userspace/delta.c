@@ -17,12 +17,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <uthash.h>
 
 #include "arena.h"
 #include "exponential.h"
 #include "journal.h"
 #include "service.h"
+#include "table.h"
 
 __extension__ typedef unsigned __int128 wide;
 

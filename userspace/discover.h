@@ -6,11 +6,11 @@
 #define PROBEMETER_DISCOVER_H
 
 #include <sys/types.h>
-#include <uthash.h>
 
 #include "events.h"
 #include "object.h"
 #include "service.h"
+#include "table.h"
 
 struct loaded {
 	struct object *object;

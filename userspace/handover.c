@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * handover.c - an agent of another schema takes over, without a hit lost or counted twice.
+ * handover.c - an agent of another schema takes over, without a hit lost or counted twice; so does one whose journal is worn.
  *
  * Consumes pinned sets of any schema whose journal says how to read them (layout.h); produces a set of this build's own
  * that goes on with their totals, ids and start times, and their removal.
@@ -37,7 +37,6 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-#include <uthash.h>
 
 #include "../bpf/maps.h"
 #include "layout.h"
@@ -45,23 +44,30 @@
 #include "merge.h"
 #include "probe.skel.h"
 #include "remember.h"
+#include "table.h"
 
 /* --- the word that says whose turn it is, before programs are loaded */
 
-static uint64_t *turn_open(const struct pins *pins)
+static int turn_open(const struct pins *pins, uint64_t **ret)
 {
 	struct bpf_map_info info = { 0 };
 	uint32_t size = sizeof(info);
-	int fd = pins_common_open(pins, "turn");
+	int fd = pins_common_open(pins, "turn"), err = 0;
 	void *memory;
 
 	if (fd < 0)
-		return NULL;
-	memory = bpf_obj_get_info_by_fd(fd, &info, &size) || info.type != BPF_MAP_TYPE_ARRAY || info.value_size != 8 ?
-			 MAP_FAILED :
-			 mmap(NULL, PM_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		return pins_error(fd);
+	if (bpf_obj_get_info_by_fd(fd, &info, &size) || info.type != BPF_MAP_TYPE_ARRAY || info.value_size != 8) {
+		err = -EBADMSG;
+	} else {
+		memory = mmap(NULL, PM_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		if (memory == MAP_FAILED)
+			err = pins_error(-errno);
+		else
+			*ret = memory;
+	}
 	(void)close(fd);
-	return memory == MAP_FAILED ? NULL : memory;
+	return err;
 }
 
 static void marks_clear(int fd)
@@ -94,23 +100,33 @@ struct old {
 	int series, strings, services, drops;
 };
 
-/* A pinned array, mapped, at least @need bytes of it. */
-static void *array_map(const struct pins_set *set, const char *name, int protection, size_t need, size_t *ret_size)
+/* A pinned array, mapped, at least @need bytes of it; NULL with @err, and nothing where that is set already. */
+static void *array_map(const struct pins_set *set, const char *name, int protection, size_t need, size_t *ret_size, int *err)
 {
 	struct bpf_map_info info = { 0 };
 	uint32_t size = sizeof(info);
-	int fd = pins_set_map(set, name);
-	void *memory = MAP_FAILED;
+	int fd = *err ? -1 : pins_set_map(set, name);
+	void *memory = NULL;
 
-	if (fd < 0)
+	if (*err)
 		return NULL;
-	if (!bpf_obj_get_info_by_fd(fd, &info, &size) && info.type == BPF_MAP_TYPE_ARRAY &&
-	    (uint64_t)info.max_entries * ((info.value_size + 7u) & ~7u) >= need) {
+	if (fd < 0) {
+		*err = pins_error(fd);
+		return NULL;
+	}
+	if (bpf_obj_get_info_by_fd(fd, &info, &size) || info.type != BPF_MAP_TYPE_ARRAY ||
+	    (uint64_t)info.max_entries * ((info.value_size + 7u) & ~7u) < need)
+		*err = -EBADMSG;
+	if (!*err) {
 		*ret_size = (size_t)info.max_entries * ((info.value_size + 7u) & ~7u);
 		memory = mmap(NULL, *ret_size, protection, MAP_SHARED, fd, 0);
 	}
+	if (memory == MAP_FAILED) {
+		*err = pins_error(-errno);
+		memory = NULL;
+	}
 	(void)close(fd);
-	return memory == MAP_FAILED ? NULL : memory;
+	return memory;
 }
 
 static void unmap(const void *memory, size_t size)
@@ -142,52 +158,60 @@ static int hash_open(const struct pins_set *set, const char *name, uint32_t key_
 	int fd = pins_set_map(set, name);
 
 	if (fd < 0)
-		return -EBADMSG;
+		return pins_error(fd);
 	if (!bpf_obj_get_info_by_fd(fd, &info, &size) && info.key_size == key_size && info.value_size == value_size)
 		return fd;
 	(void)close(fd);
 	return -EBADMSG;
 }
 
-static bool has_carried(const struct pins_set *set)
+/* Return: 1, 0 or -errno. */
+static int has_carried(const struct pins_set *set)
 {
 	int fd = pins_set_map(set, "carried");
 
-	if (fd >= 0)
-		(void)close(fd);
-	return fd >= 0;
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : pins_error(fd);
+	(void)close(fd);
+	return 1;
 }
 
-/* All that is needed of a set, or -EBADMSG. */
+/* All that is needed of a set. Return: 0, or as pins_error(). */
 static int old_open(const struct pins_set *set, struct old *ret)
 {
 	struct old old = { .series = -1, .strings = -1, .services = -1, .drops = -1 };
 	const uint64_t *n = old.layout.number;
 	uint64_t slots;
-	int err;
+	int err = 0, carried;
+	size_t i;
 
 	*ret = old;
-	old.journal.memory = array_map(set, "journal", PROT_READ, sizeof(struct journal_header), &old.journal.size);
-	err = old.journal.memory ? journal_check(&old.journal) : -EBADMSG;
+	old.journal.memory = array_map(set, "journal", PROT_READ, sizeof(struct journal_header), &old.journal.size, &err);
+	if (!err)
+		err = journal_check(&old.journal);
 	if (!err)
 		err = layout_read(&old.journal, &old.layout);
 	if (err)
 		goto out;
 	slots = n[LAYOUT_SLOTS];
-	old.places = array_map(set, "places", PROT_READ, slots * n[LAYOUT_SLOT_SIZE], &old.places_size);
-	old.cells = array_map(set, "cells", PROT_READ, n[LAYOUT_CPUS] * slots * n[LAYOUT_CELL_SIZE], &old.cells_size);
-	old.carries = array_map(set, "carries", PROT_READ, slots * sizeof(uint64_t), &old.carries_size);
-	if (has_carried(set))
+	old.places = array_map(set, "places", PROT_READ, slots * n[LAYOUT_SLOT_SIZE], &old.places_size, &err);
+	old.cells = array_map(set, "cells", PROT_READ, n[LAYOUT_CPUS] * slots * n[LAYOUT_CELL_SIZE], &old.cells_size, &err);
+	old.carries = array_map(set, "carries", PROT_READ, slots * sizeof(uint64_t), &old.carries_size, &err);
+	carried = has_carried(set);
+	if (carried > 0)
 		old.carried = array_map(set, "carried", PROT_READ,
 					(slots + n[LAYOUT_METRICS] * n[LAYOUT_REASONS]) * sizeof(struct pm_carried),
-					&old.carried_size);
+					&old.carried_size, &err);
 	old.series = hash_open(set, "series", sizeof(struct pm_series_key), sizeof(struct pm_series));
 	old.strings = hash_open(set, "strings", sizeof(struct pm_string_key), PM_PIECE);
 	old.services = hash_open(set, "services", sizeof(struct pm_service_key), sizeof(struct pm_service));
 	old.drops = hash_open(set, "drops", sizeof(uint32_t), sizeof(uint64_t));
-	if (!old.places || !old.cells || !old.carries || old.series < 0 || old.strings < 0 || old.services < 0 ||
-	    old.drops < 0 || (has_carried(set) && !old.carried))
-		err = -EBADMSG;
+	{
+		const int opened[] = { carried, old.series, old.strings, old.services, old.drops };
+
+		for (i = 0; i < sizeof(opened) / sizeof(opened[0]) && !err; i++)
+			err = opened[i] < 0 ? opened[i] : 0;
+	}
 out:
 	if (err)
 		old_close(&old);
@@ -214,23 +238,30 @@ static void aside(const struct pins *pins, const char *path)
 		    "begin anew; 'probemeter stop --detach' removes it", path, where);
 }
 
-/* Sets that are no sets, or that this build cannot make sense of. Those of its own schema are looked at when loaded. */
-static void aside_unreadable(const struct pins *pins, const char *schema, struct handover *sets)
+/* Sets that are no sets, or that this build cannot make sense of. Those of its own schema are looked at when loaded. What
+ * cannot be read because something is short is there for the next agent. */
+static int aside_unreadable(const struct pins *pins, const char *schema, struct handover *sets)
 {
 	struct old old;
 	size_t i;
+	int err;
 
 	for (i = 0; i < sets->count;) {
 		bool own = sets->set[i].generation && !strcmp(sets->set[i].schema, schema);
 
-		if (sets->set[i].generation && (!old_open(&sets->set[i], &old) || (own && sets->count == 1))) {
+		err = sets->set[i].generation ? old_open(&sets->set[i], &old) : -EBADMSG;
+		if (!err)
 			old_close(&old);
+		if (err && err != -EBADMSG)
+			return err;
+		if (!err || (own && sets->count == 1)) {
 			i++;
 			continue;
 		}
 		aside(pins, sets->set[i].path);
 		set_drop(sets, i);
 	}
+	return 0;
 }
 
 /* What a handover that was broken off leaves: newer sets that never counted, older ones whose links may still be there,
@@ -254,17 +285,33 @@ static int recover(const struct pins *pins, uint64_t *turn, struct handover *set
 		return err;
 	turn_settle(pins, turn);
 	err = 0;
-	while (!err && sets->count > 1 && has_carried(&sets->set[sets->count - 1])) {
+	while (!err && sets->count > 1) {
+		err = has_carried(&sets->set[sets->count - 1]);
+		if (err <= 0)
+			break;
 		err = pins_set_remove(&sets->set[0]);
 		set_drop(sets, 0);
 	}
 	return err;
 }
 
+/* A set of ours whose journal is full of what is over is taken over by a fresh one, as another schema's would be. */
+static bool is_worn(const struct pins_set *set)
+{
+	struct journal journal = { 0 };
+	int err = 0;
+	bool worn;
+
+	journal.memory = array_map(set, "journal", PROT_READ, sizeof(struct journal_header), &journal.size, &err);
+	worn = !err && !journal_check(&journal) && remember_worn(&journal);
+	unmap(journal.memory, journal.size);
+	return worn;
+}
+
 int handover_look(struct pins *pins, const char *schema, struct handover *ret)
 {
 	struct handover sets = { .count = 0 };
-	uint64_t *turn, generation = 1;
+	uint64_t *turn = NULL, generation = 1;
 	bool adopted;
 	long count = pins_sets(pins, sets.set, HANDOVER_SETS);
 	int err = 0;
@@ -275,21 +322,25 @@ int handover_look(struct pins *pins, const char *schema, struct handover *ret)
 	if (count < 0)
 		return (int)count;
 	sets.count = (size_t)count;
-	turn = turn_open(pins);
-	if (!turn) {
+	err = turn_open(pins, &turn);
+	if (err && err != -EBADMSG)
+		return err;
+	if (err) {
 		/* Without it nobody knows which set counts. */
 		while (sets.count)
 			aside(pins, sets.set[--sets.count].path);
 		pins_common_remove(pins);
 		return pins_use(pins, schema, 1, false);
 	}
-	aside_unreadable(pins, schema, &sets);
-	err = recover(pins, turn, &sets);
+	err = aside_unreadable(pins, schema, &sets);
+	if (!err)
+		err = recover(pins, turn, &sets);
 	generation = *turn;
 	(void)munmap(turn, PM_PAGE);
 	if (err)
 		return err;
-	adopted = sets.count == 1 && sets.set[0].generation == generation && !strcmp(sets.set[0].schema, schema);
+	adopted = sets.count == 1 && sets.set[0].generation == generation && !strcmp(sets.set[0].schema, schema) &&
+		  !is_worn(&sets.set[0]);
 	if (!adopted)
 		*ret = sets;
 	return pins_use(pins, schema, adopted ? generation : generation + 1, adopted);
@@ -350,9 +401,10 @@ static int ids_copy(const struct pins_set *set, const struct kernel *kernel)
 
 	if (fd < 0 || !to)
 		err = fd < 0 ? fd : -ENOMEM;
+	/* An older build may have had fewer. */
 	for (i = 0; i < PM_NEXT_COUNT && !err; i++)
 		if (bpf_map_lookup_elem(fd, &i, &to[i]))
-			err = -errno;
+			err = errno == ENOENT ? 0 : -errno;
 	if (to)
 		(void)munmap(to, PM_PAGE);
 	if (fd >= 0)
@@ -765,6 +817,9 @@ int handover_finish(struct handover *handover, const struct pins *pins, struct k
 		err = barrier(kernel);
 	if (!err && handover->count)
 		err = totals_move(handover, pins, kernel);
+	/* Broken off, as by a kill: the next agent has both sets, and makes one of them. */
+	if (pins_short(err))
+		return err;
 	marks_clear(fd_of(kernel->skeleton->maps.marks));
 	__atomic_store_n(turn, pins->generation, __ATOMIC_SEQ_CST);
 	for (i = 0; i < handover->count; i++) {

@@ -60,6 +60,20 @@ void headroom_free(struct headroom *headroom)
 	free(headroom);
 }
 
+void headroom_forget(struct headroom *headroom, const bool *gone)
+{
+	struct said **at = &headroom->said, *said;
+
+	while ((said = *at)) {
+		if (said->service == ALL || !gone[said->service & (PM_MAX_SERVICES - 1)]) {
+			at = &said->next;
+			continue;
+		}
+		*at = said->next;
+		free(said);
+	}
+}
+
 static bool was_said(const struct headroom *headroom, enum limit limit, uint32_t service, uint32_t metric)
 {
 	const struct said *said;

@@ -36,6 +36,9 @@ struct headroom_source {
  */
 bool headroom_next(struct headroom *headroom, const struct headroom_source *source, char *ret, size_t size);
 
+/* Services that are no more (shape [PM_MAX_SERVICES]): whoever gets such an id is warned of, too. */
+void headroom_forget(struct headroom *headroom, const bool *gone);
+
 /* The three labels of @metric with most values in @count series: "a (12 values), b (3 values)". Pure.
  * @value: [count] arrays of metric->label_count strings. Return: @ret. */
 const char *headroom_labels(const struct metric *metric, const char *const **value, size_t count, char *ret, size_t size);

@@ -81,8 +81,9 @@ static int number_write(const char *path)
 	if (getrandom(random, sizeof(random), 0) != sizeof(random))
 		err = -EIO;
 	(void)snprintf(text, sizeof(text), "%016llx%016llx\n", random[0], random[1]);
+	errno = EIO;
 	if (!err && (write(fd, text, strlen(text)) != (ssize_t)strlen(text) || fsync(fd)))
-		err = -EIO;
+		err = -errno;
 	(void)close(fd);
 	return err;
 }

@@ -29,6 +29,7 @@
 #include "log.h"
 #include "pins.h"
 #include "probe.skel.h"
+#include "schema.h"
 
 /* libbpf's own words, one line each: warnings only matter together with our message, so they are for the curious. */
 static int libbpf_log(enum libbpf_print_level level, const char *format, va_list args)
@@ -298,12 +299,13 @@ static size_t carries_size(const struct kernel *kernel)
 void kernel_schema(const struct kernel_limits *asked, enum kernel_links links, char ret[KERNEL_SCHEMA])
 {
 	const struct kernel_limits settled = kernel_limits_settle(asked), *limits = &settled;
-	/* All that maps.h fixes and all that may differ from host to host, or from flag to flag. */
+	/* The sources, and all that a compiler's flags, a host or the agent's own flags make of them. */
 	const uint64_t layout[] = {
+		SCHEMA_SOURCES,
 		limits->cells, limits->series, limits->services, limits->series_per_metric, kernel_cpus(), links,
 		/* What the programs take for one service. */
 		limits->pieces, limits->service_cells, limits->service_series, limits->service_pieces, limits->trims,
-		limits->per_process, limits->choose, limits->by_uid, host_pid_namespace(),
+		limits->trimming, limits->per_process, limits->choose, limits->by_uid, host_pid_namespace(),
 		sizeof(struct pm_cell), sizeof(struct pm_slot), sizeof(struct pm_group), sizeof(struct pm_series_key),
 		sizeof(struct pm_series), sizeof(struct pm_usage_key), sizeof(struct pm_taken), sizeof(struct pm_string_key), PM_PIECE,
 		PM_LABEL_PIECES, PM_OWNER_SERVICE, PM_SERVICE_PIECES, sizeof(struct pm_service_key),
@@ -319,7 +321,7 @@ void kernel_schema(const struct kernel_limits *asked, enum kernel_links links, c
 
 	for (i = 0; i < sizeof(layout) / sizeof(layout[0]); i++)
 		hash = ((hash ^ layout[i]) * 0x9e3779b97f4a7c15ull) ^ hash >> 29;
-	(void)snprintf(ret, KERNEL_SCHEMA, "%u-%08x", PM_SCHEMA, (unsigned)(hash >> 32));
+	(void)snprintf(ret, KERNEL_SCHEMA, "%u-%016llx", PM_SCHEMA, (unsigned long long)hash);
 }
 
 /* --- the maps' sizes, and the maps that are there already */
@@ -372,7 +374,7 @@ static int map_adopt(struct bpf_map *map, int fd)
 	int err = 0;
 
 	if (fd < 0)
-		return fd == -EPERM ? fd : -EBADMSG;
+		return fd == -EPERM ? fd : pins_error(fd);
 	if (bpf_obj_get_info_by_fd(fd, &info, &size) || info.type != bpf_map__type(map) ||
 	    info.key_size != bpf_map__key_size(map) || info.value_size != bpf_map__value_size(map) ||
 	    info.max_entries != bpf_map__max_entries(map) || info.map_flags != bpf_map__map_flags(map))
@@ -404,8 +406,9 @@ static int maps_adopt(const struct pins *pins, struct probe_bpf *skeleton)
 	return err;
 }
 
-static int maps_pin(const struct pins *pins, struct probe_bpf *skeleton)
+int kernel_pin(const struct kernel *kernel, const struct pins *pins)
 {
+	const struct probe_bpf *skeleton = kernel->skeleton;
 	struct bpf_map *map;
 	int err = pins_begin(pins);
 
@@ -417,7 +420,11 @@ static int maps_pin(const struct pins *pins, struct probe_bpf *skeleton)
 			err = err == -EEXIST ? 0 : err; /* it is that one */
 		}
 	}
-	return err ? err : pins_commit(pins);
+	if (!err)
+		err = pins_commit(pins);
+	if (err)
+		pins_abandon(pins);
+	return err;
 }
 
 /* Programs of another build find cells where the first one put them. */
@@ -480,7 +487,7 @@ static int carried_adopt(struct kernel *kernel, const struct pins *pins)
 	if (fd == -ENOENT)
 		return 0;
 	if (fd < 0)
-		return -EBADMSG;
+		return pins_error(fd);
 	err = bpf_obj_get_info_by_fd(fd, &info, &size) || info.type != BPF_MAP_TYPE_ARRAY ||
 			      info.value_size != sizeof(struct pm_carried) || info.max_entries != kernel_carried_entries(kernel) ?
 		      -EBADMSG :
@@ -564,8 +571,6 @@ int kernel_load(const struct kernel_limits *asked, enum kernel_links links, cons
 		err = carried_adopt(&loaded, pins);
 	if (!err && !adopted)
 		err = journal_begin(&loaded, now_unix_ns());
-	if (!err && pinned && !adopted)
-		err = maps_pin(pins, skeleton);
 	if (err)
 		goto fail;
 	*ret = loaded;

@@ -35,6 +35,7 @@ struct kernel_limits {
 	/* What one service may have of each; 0: a quarter of the cells, half of the others. */
 	uint32_t service_cells, service_series, service_pieces;
 	bool trims; /* some labels are left out: load the programs for that, too */
+	uint64_t trimming; /* a hash of the rules by which metrics and labels are left out: by others, others are attached */
 	bool per_process; /* each process is a service of its own */
 	bool choose; /* there may be services that are not counted */
 	bool by_uid; /* processes of two users are two services */
@@ -80,7 +81,8 @@ void kernel_schema(const struct kernel_limits *limits, enum kernel_links links, 
  * kernel_load - load programs and maps
  * @asked:  room
  * @links:  the programs are made for one kind; AUTO takes the best this kernel has
- * @pins:   where the maps are pinned, or taken from if @pins->adopted; NULL: they end with the last link and with us
+ * @pins:   where the maps are to be pinned by kernel_pin(), or taken from if @pins->adopted; NULL: they end with the last
+ *          link and with us
  * @ret:    untouched on failure
  *
  * Return: 0 or -errno; -EPERM without the capabilities; -EBADMSG if the pinned maps are not what their path says. The
@@ -88,6 +90,9 @@ void kernel_schema(const struct kernel_limits *limits, enum kernel_links links, 
  */
 int kernel_load(const struct kernel_limits *asked, enum kernel_links links, const struct pins *pins,
 		struct kernel *ret);
+
+/* Have new maps outlive us. Return: 0 or -errno: then they do not. */
+int kernel_pin(const struct kernel *kernel, const struct pins *pins);
 
 /* See execs and forks from now on, where @pins are persistent also when no agent runs. Where the kernel lets nobody,
  * processes are named all the same, but for those that write over their environment before they are looked at. */

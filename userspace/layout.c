@@ -12,6 +12,41 @@
 
 #define TAG_LAYOUT 32 /* of the journal's records; the ones below are remember.c's */
 
+/* What form 1 says of what is copied byte by byte (handover.c), sizes apart: if one of these fails, it is another form. */
+#define AT(type, field, place) _Static_assert(offsetof(struct type, field) == (place), #type "." #field ": raise LAYOUT_FORM")
+AT(pm_series_key, hash, 0);
+AT(pm_series_key, service, 8);
+AT(pm_series_key, metric, 12);
+AT(pm_series, id, 0);
+AT(pm_series, named, 4);
+AT(pm_usage_key, service, 0);
+AT(pm_usage_key, metric, 4);
+AT(pm_taken, cells, 0);
+AT(pm_taken, series, 8);
+AT(pm_taken, pieces, 16);
+AT(pm_string_key, owner, 0);
+AT(pm_string_key, field, 4);
+AT(pm_string_key, piece, 6);
+AT(pm_service_key, environment, 0);
+AT(pm_service_key, cgroup, 8);
+AT(pm_service_key, inode, 16);
+AT(pm_service_key, process, 24);
+AT(pm_service_key, device, 32);
+AT(pm_service_key, uid, 36);
+AT(pm_service, seal, 0);
+AT(pm_service, since_unix_ns, 8);
+AT(pm_service, id, 16);
+AT(pm_service, tgid, 20);
+AT(pm_service, start_ns, 24);
+AT(pm_service, uid, 32);
+AT(pm_service, metric, 36);
+AT(pm_carried, count, 0);
+AT(pm_carried, sum, 8);
+AT(pm_carried, high, 16);
+_Static_assert(PM_WHERE(1, 1) == (1ull << 44 | 1ull << 24) && PM_BUCKET(1, 1, 1) == (1 | 1 << 11 | 1 << 12) &&
+	       PM_BUCKET_UNNAMED == 1 << 20 && PM_BUCKET_OVERFLOW == 1 << 21 && PM_MANTISSA_BITS == 31,
+	       "the key of a cell: raise LAYOUT_FORM");
+
 void layout_own(uint32_t slots, uint32_t cpus, struct layout *ret)
 {
 	*ret = (struct layout){ {

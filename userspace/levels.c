@@ -11,10 +11,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 #include "../bpf/maps.h"
 #include "quota.h"
+#include "table.h"
 
 struct entry {
 	struct sample sample;

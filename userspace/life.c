@@ -18,7 +18,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <uthash.h>
+
+#include "table.h"
 
 struct life {
 	UT_hash_handle hh;

@@ -2,6 +2,7 @@
 /*
  * main.c - options, then the command.
  */
+#include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,9 +36,10 @@ int main(int argc, char **argv)
 	/* Fixed, or one large answer of a collector would raise it, and the next one stay in the heap for good. */
 	(void)mallopt(M_MMAP_THRESHOLD, 1 << 17);
 	code = options_parse(argc, argv, getenv, &options, error, sizeof(error));
+	/* 2 says that starting again does not help. */
 	if (code) {
-		log_message(LOG_ERROR, "%s", error);
-		return 2;
+		log_message(LOG_ERROR, "%s", code == -ENOMEM ? "out of memory at the start" : error);
+		return code == -ENOMEM ? 1 : 2;
 	}
 	log_set_level(options.log_level);
 	log_set_format(options.log_format);

@@ -12,16 +12,17 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 #include "../bpf/maps.h"
 #include "arena.h"
+#include "table.h"
 
 struct entry {
 	struct metric metric;
 	UT_hash_handle hh;
 	size_t key_size;
 	bool compared; /* with those that were there before */
+	bool hidden;
 	char key[]; /* everything that decides identity, one after the other */
 };
 
@@ -153,10 +154,20 @@ const char *metrics_conflict(struct metrics *metrics, const struct metric *metri
 	uint32_t i;
 
 	for (i = 0; i < metric->id && !entry->compared && !found; i++)
-		if (!strcmp(metrics->by_id[i]->metric.name, metric->name))
+		if (!metrics->by_id[i]->hidden && !strcmp(metrics->by_id[i]->metric.name, metric->name))
 			found = difference(&metrics->by_id[i]->metric, metric);
 	entry->compared = true;
 	return found;
+}
+
+void metrics_hide(struct metrics *metrics, uint32_t id, bool hidden)
+{
+	metrics->by_id[id]->hidden = hidden;
+}
+
+bool metrics_hidden(const struct metrics *metrics, uint32_t id)
+{
+	return metrics->by_id[id]->hidden;
 }
 
 const struct metric *metrics_get(const struct metrics *metrics, uint32_t id)

@@ -32,6 +32,11 @@ int metrics_intern(struct metrics *metrics, const struct metric *wanted, const s
  */
 const char *metrics_conflict(struct metrics *metrics, const struct metric *metric);
 
+/* This metric is shown no more, as when a rule leaves it out that an earlier agent did not have: what it counted stays where
+ * it is, and it is in nobody's way. */
+void metrics_hide(struct metrics *metrics, uint32_t id, bool hidden);
+bool metrics_hidden(const struct metrics *metrics, uint32_t id);
+
 /* By id, NULL if there is none. */
 const struct metric *metrics_get(const struct metrics *metrics, uint32_t id);
 

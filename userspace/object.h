@@ -8,9 +8,9 @@
 #include <stdbool.h>
 #include <sys/types.h>
 #include <time.h>
-#include <uthash.h>
 
 #include "descriptor.h"
+#include "table.h"
 
 /* A version of a file. */
 struct object_id {

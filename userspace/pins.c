@@ -2,7 +2,7 @@
 /*
  * pins.c - BPF maps and links in bpffs, so that counting outlives the agent.
  *
- *     BPFFS/probemeter/SET/                one set of maps: schema (its number, a hash of sizes and limits) and generation
+ *     BPFFS/probemeter/SET/                one set of maps: schema (its number, a hash of sources, sizes and limits), generation
  *                      SET/MAP             a map, by its name
  *                      SET/links/OBJECT-N  the Nth link of a file whose sites are attached
  *                      SET/links/watch-N   what sees execs and forks
@@ -112,6 +112,19 @@ static int make_directory(const char *path)
 	return mkdir(path, 0700) && errno != EEXIST ? -errno : 0;
 }
 
+/* Can anything be made there? What is tried leaves nothing. */
+static int try_making(const char *base, const char *building)
+{
+	bool fresh = !mkdir(base, 0700);
+	int err = fresh || errno == EEXIST ? 0 : -errno;
+
+	if (!err && (mkdir(building, 0700) || rmdir(building)))
+		err = -errno;
+	if (fresh)
+		(void)rmdir(base);
+	return err;
+}
+
 int pins_open(const char *bpffs, struct pins *ret)
 {
 	struct pins pins = { .persistent = is_bpffs(bpffs), .generation = 1 };
@@ -125,6 +138,8 @@ int pins_open(const char *bpffs, struct pins *ret)
 			err = join(building, pins.base, BUILDING);
 		if (!err && !lstat(building, &st))
 			err = remove_tree(building);
+		if (!err)
+			err = try_making(pins.base, building);
 	}
 	if (!err)
 		*ret = pins;
@@ -139,6 +154,16 @@ int pins_use(struct pins *pins, const char *schema, uint64_t generation, bool ad
 			       PINS_PATH ?
 		       0 :
 		       -ENAMETOOLONG;
+}
+
+bool pins_short(int err)
+{
+	return err == -ENOMEM || err == -EMFILE || err == -ENFILE || err == -EAGAIN;
+}
+
+int pins_error(int err)
+{
+	return pins_short(err) ? err : -EBADMSG;
 }
 
 /* --- sets */
@@ -275,6 +300,14 @@ int pins_commit(const struct pins *pins)
 	if (!err && rename(path, pins->directory))
 		err = -errno;
 	return err;
+}
+
+void pins_abandon(const struct pins *pins)
+{
+	char path[PINS_PATH];
+
+	if (!join(path, pins->base, BUILDING))
+		(void)remove_tree(path);
 }
 
 /* --- links */

@@ -14,6 +14,7 @@
 
 struct pins {
 	bool persistent; /* there is a bpffs; else nothing below does anything */
+	bool refused; /* there is a bpffs, and nothing can be pinned in it: persistent is false */
 	bool adopted; /* the set is there already */
 	char base[PINS_PATH]; /* BPFFS/probemeter */
 	uint64_t generation; /* of the set in use */
@@ -27,11 +28,17 @@ struct pins_set {
 	char path[PINS_PATH];
 };
 
-/* Look whether a bpffs is at @bpffs; it need not be, nor exist. Return: 0, or -errno if it is and cannot be used. */
+/* Look whether a bpffs is at @bpffs; it need not be, nor exist. Return: 0, or -errno if it is and nothing can be made there. */
 int pins_open(const char *bpffs, struct pins *ret);
 
 /* Use this set from now on, whether it is there (@adopted) or will be made. Return: 0 or -ENAMETOOLONG. */
 int pins_use(struct pins *pins, const char *schema, uint64_t generation, bool adopted);
+
+/* Does an error mean that something is short, and not that anything is wrong? */
+bool pins_short(int err);
+
+/* What an error of reading a pin means: one of those, or -EBADMSG: it is not what it should be. */
+int pins_error(int err);
 
 /* Complete sets, by generation, at most @room. Return: how many, or -errno. */
 long pins_sets(const struct pins *pins, struct pins_set *ret, size_t room);
@@ -46,6 +53,7 @@ int pins_begin(const struct pins *pins);
 int pins_map_add(const struct pins *pins, const char *name, int fd);
 int pins_common_add(const struct pins *pins, const char *name, int fd);
 int pins_commit(const struct pins *pins);
+void pins_abandon(const struct pins *pins);
 
 /* One more map in a set that is complete. */
 int pins_map_late(const struct pins *pins, const char *name, int fd);

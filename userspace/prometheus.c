@@ -13,10 +13,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 #include "pairs.h"
 #include "prometheus_name.h"
+#include "table.h"
 
 struct row {
 	const struct point *point;

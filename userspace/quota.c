@@ -7,7 +7,8 @@
 #include "quota.h"
 
 #include <stdlib.h>
-#include <uthash.h>
+
+#include "table.h"
 
 struct share {
 	const void *owner;

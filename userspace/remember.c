@@ -15,22 +15,7 @@
 
 #include "../bpf/maps.h"
 #include "arena.h"
-
-/* For ever: a later agent may read them. Numbers are 64 bits wide, texts end with NUL. 16 to 31 are left for baselines
- * of delta streams, 32 is layout.c's. */
-enum {
-	TAG_METRIC = 1, /* id, start, kind, labels, bounds, scope, name, unit, description, labels.., bounds.. */
-	TAG_RESOURCE, /* number, attributes, then key and value of each */
-	TAG_SERVICE, /* the kernel's id, number of the resource */
-	TAG_SEEN, /* number of the resource, metric, overflow, start, label values.. */
-	TAG_SPILLED, /* the kernel's series id */
-	TAG_OBJECT, /* number, device, inode, changed s, changed ns, size, catalogue, way, hash of the sites, path */
-	TAG_OBJECT_GONE, /* number */
-	TAG_NAMING, /* services_hash(); the services before it were named by others */
-	TAG_SERVICE_FORGOTTEN, /* the kernel's id, which may become another service's */
-	TAG_GONE, /* what was a TAG_SERVICE or a TAG_SEEN */
-	TAG_TOLD, /* the latest time that any point carried */
-};
+#include "remember_tag.h"
 
 /* Metrics and objects may have all of the journal; what hosts can make without end gets its smaller part. */
 #define PERCENT_ALL 100
@@ -53,6 +38,7 @@ struct remember {
 	const struct resource **resource; /* by number */
 	uint32_t resource_count, resource_room;
 	uint32_t metric_count; /* remembered: ids below */
+	uint64_t trimmed[PM_MAX_METRICS];
 	struct remembered *objects;
 	uint32_t object_count;
 	bool full, metrics_full;
@@ -132,6 +118,36 @@ static int metric_read(struct remember *remember, struct journal_record *record)
 	if (made->id != metric.id || metric.id != remember->metric_count)
 		return -EBADMSG;
 	remember->metric_count++;
+	return 0;
+}
+
+int remember_trimmed(struct remember *remember, uint32_t metric, uint64_t rules)
+{
+	int err = 0;
+
+	if (remember->trimmed[metric] == rules)
+		return 0;
+	pack_begin(&remember->pack);
+	pack_number(&remember->pack, metric);
+	pack_number(&remember->pack, rules);
+	err = append(remember, TAG_TRIMMED, PERCENT_ALL);
+	if (!err)
+		remember->trimmed[metric] = rules;
+	return err;
+}
+
+uint64_t remember_trimming(const struct remember *remember, uint32_t metric)
+{
+	return remember->trimmed[metric];
+}
+
+static int trimmed_read(struct remember *remember, struct journal_record *record)
+{
+	uint64_t metric = record_number(record), rules = record_number(record);
+
+	if (record->failed || metric >= remember->metric_count)
+		return -EBADMSG;
+	remember->trimmed[metric] = rules;
 	return 0;
 }
 
@@ -588,6 +604,8 @@ int remember_new(struct journal *journal, struct metrics *metrics, struct servic
 			err = object_gone_read(remember, &record);
 		else if (record.tag == TAG_TOLD)
 			remember->told = told_at(&record);
+		else if (record.tag == TAG_TRIMMED)
+			err = trimmed_read(remember, &record);
 	}
 	/* What is handed out later is looked at now, while it can still be set aside. */
 	if (!err)
@@ -614,36 +632,6 @@ int remember_restore(struct remember *remember, uint64_t naming, const struct re
 	pack_number(&remember->pack, naming);
 	remember->services_full = append(remember, TAG_NAMING, PERCENT_ALL) != 0;
 	return 0;
-}
-
-static int copy_one(struct journal *to, uint32_t tag, const struct journal_record *record, struct journal_pack *pack)
-{
-	struct journal_record number = *record;
-	int err;
-
-	pack_begin(pack);
-	pack_bytes(pack, record->at, (size_t)(record->end - record->at));
-	err = journal_append(to, tag, pack, PERCENT_ALL);
-	if (err || tag != TAG_OBJECT)
-		return err;
-	pack_begin(pack);
-	pack_number(pack, record_number(&number));
-	return journal_append(to, TAG_OBJECT_GONE, pack, PERCENT_ALL);
-}
-
-int remember_copy(const struct journal *from, struct journal *to)
-{
-	struct journal_pack pack = { 0 };
-	struct journal_record record;
-	size_t offset = 0;
-	int err = 0;
-
-	while (!err && journal_next(from, &offset, &record))
-		if ((record.tag >= TAG_METRIC && record.tag <= TAG_SERVICE_FORGOTTEN && record.tag != TAG_OBJECT_GONE) ||
-		    record.tag == TAG_TOLD)
-			err = copy_one(to, record.tag, &record, &pack);
-	pack_free(&pack);
-	return err;
 }
 
 bool remember_renamed(const struct remember *remember)

@@ -61,6 +61,7 @@ int remember_restore(struct remember *remember, uint64_t naming, const struct re
  * agent would give its id to another one. Without the rest a later agent misnames at worst what nobody fires any more.
  */
 int remember_metric(struct remember *remember, const struct metric *metric, uint64_t start_unix_ns);
+int remember_trimmed(struct remember *remember, uint32_t metric, uint64_t rules);
 int remember_service(struct remember *remember, uint32_t service, const struct resource *resource);
 int remember_forgotten(struct remember *remember, uint32_t service); /* its id may become another one's */
 
@@ -73,6 +74,9 @@ int remember_object(struct remember *remember, const struct object *object, unsi
 		    struct remembered **ret);
 void remember_object_gone(struct remember *remember, struct remembered *object);
 
+/* By which rules labels were left out of this metric last, trims_hash(); 0: it is as a binary declares it. */
+uint64_t remember_trimming(const struct remember *remember, uint32_t metric);
+
 /* All of them, gone ones too. */
 struct remembered *remember_objects(const struct remember *remember);
 
@@ -83,15 +87,19 @@ struct remembered *remember_find(const struct remember *remember, const struct o
 const struct remembered *remember_executable(const struct remember *remember, uint64_t device, uint64_t inode);
 
 /**
- * remember_copy - begin another set's journal with all that holds there too
- * @to: has no such records yet
+ * remember_copy - begin another set's journal with all that still holds
+ * @from: checked
+ * @to:   has no such records yet
  *
- * Ids stay. Objects become known and gone: their links are the old set's, but how they were attached is how they must be
- * attached again (remember_any()).
+ * Ids of metrics, services and series stay. Objects become known and gone: their links are the old set's, but how they were
+ * attached is how they must be attached again (remember_any()).
  *
- * Return: 0, -ENOSPC, -ENOMEM.
+ * Return: 0, -ENOSPC, -ENOMEM, -EBADMSG.
  */
 int remember_copy(const struct journal *from, struct journal *to);
+
+/* Is so much of this journal over that a copy is worth its while? */
+bool remember_worn(const struct journal *journal);
 
 /* This very file, as it was attached last, gone or not; NULL if it never was. */
 const struct remembered *remember_any(const struct remember *remember, const struct object_id *id);

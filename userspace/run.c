@@ -19,6 +19,7 @@
 #include "log.h"
 #include "phase.h"
 #include "rules.h"
+#include "shortage.h"
 #include "view.h"
 
 /* Told to end, a collector that is silent for so long is not waited for any more. */
@@ -57,9 +58,9 @@ static void forget(struct agent *agent)
 	char first[256];
 	long count = collector_forget(agent->collector, &agent->discovery, agent->delta, first, sizeof(first));
 
-	if (count < 0)
-		log_message(LOG_WARN, "forgetting services without processes: %s; tried again soon", strerror((int)-count));
-	else if (count)
+	shortage_note(&agent->forgetting, agent_clock_ns(CLOCK_MONOTONIC), count < 0 ? (int)count : 0,
+		      "forgetting services without processes", "they stay for now");
+	if (count > 0)
 		log_message(agent->options->per_process ? LOG_DEBUG : LOG_INFO,
 			    "service '%s'%s: no process lives any more (--forget); its series have ended", first,
 			    count > 1 ? " and others" : "");
@@ -257,9 +258,10 @@ int run(const struct options *options)
 	(void)sigaddset(&signals, SIGINT);
 	(void)sigaddset(&signals, SIGHUP);
 	(void)sigprocmask(SIG_BLOCK, &signals, NULL);
-	if (agent_read_bounds(&agent)) {
+	err = agent_read_bounds(&agent);
+	if (err) {
 		trims_free(agent.trims);
-		return 2;
+		return err == -ENOMEM ? 1 : 2;
 	}
 	if (agent.noop) {
 		log_message(LOG_INFO, "%s", agent.noop);
@@ -269,9 +271,12 @@ int run(const struct options *options)
 			lock_release(agent.lock);
 			return exit_code(&agent, err);
 		}
-	} else if (agent_read_rules(&agent)) {
-		trims_free(agent.trims);
-		return 2;
+	} else {
+		err = agent_read_rules(&agent);
+		if (err) {
+			trims_free(agent.trims);
+			return err == -ENOMEM ? 1 : 2;
+		}
 	}
 	agent.signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (agent.signal_fd < 0) {

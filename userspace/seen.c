@@ -7,10 +7,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 #include "../bpf/maps.h"
 #include "quota.h"
+#include "table.h"
 
 /* Of all series; one service gets half. What comes past that is not remembered, and ends with its last process. */
 #define SEEN_BYTES ((size_t)16 << 20)
@@ -66,6 +66,16 @@ void seen_forget(struct seen *seen, const struct resource *resource)
 		if (entry->zero.resource == resource)
 			drop(seen, entry);
 	quota_give(seen->bytes, resource);
+}
+
+void seen_clear(struct seen *seen)
+{
+	struct entry *entry, *next;
+
+	HASH_ITER(hh, seen->entry, entry, next) {
+		quota_give(seen->bytes, entry->zero.resource);
+		drop(seen, entry);
+	}
 }
 
 static bool must_go_on(const struct point *point)

@@ -21,6 +21,9 @@ int seen_update(struct seen *seen, const struct points *points);
 /* Those of @resource do not go on any more. */
 void seen_forget(struct seen *seen, const struct resource *resource);
 
+/* Forget all of it. */
+void seen_clear(struct seen *seen);
+
 /* Number of remembered series, and one zero sample for each at @ret. */
 size_t seen_count(const struct seen *seen);
 void seen_samples(const struct seen *seen, struct sample *ret);

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
-#include <uthash.h>
 
 #include <probemeter/probemeter.h>
 
@@ -24,6 +23,7 @@
 #include "log.h"
 #include "pairs.h"
 #include "rules.h"
+#include "table.h"
 #include "utf8.h"
 
 struct entry {

@@ -155,17 +155,18 @@ out:
 }
 
 /* The stub of the binary open at @fd; NULL if it cannot be found. */
-static const struct descriptor *stub_of(int fd, struct arena *arena)
+static int stub_of(int fd, struct arena *arena, const struct descriptor **ret)
 {
 	struct descriptors own = { 0 };
+	int err = fd < 0 ? -ENOENT : arena ? descriptors_read(fd, arena, &own) : -ENOMEM;
 	size_t i;
 
-	if (fd < 0 || !arena || descriptors_read(fd, arena, &own))
-		return NULL;
-	for (i = 0; i < own.count; i++)
-		if (!strcmp(own.descriptor[i].metric.scope, TRIAL_SCOPE))
-			return &own.descriptor[i];
-	return NULL;
+	for (i = 0; !err && i < own.count; i++)
+		if (!strcmp(own.descriptor[i].metric.scope, TRIAL_SCOPE)) {
+			*ret = &own.descriptor[i];
+			return 0;
+		}
+	return err ? err : -ENOENT;
 }
 
 int trial_barrier(const struct kernel *kernel)
@@ -173,12 +174,13 @@ int trial_barrier(const struct kernel *kernel)
 	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), err;
 	struct attachment *attachment = attach_new(NULL, 0);
 	struct arena *arena = arena_new();
-	const struct descriptor *stub = stub_of(fd, arena);
+	const struct descriptor *stub = NULL;
 	struct kernel_site places[2];
 
-	err = stub && attachment ? attach_sites(kernel, attachment, kernel->skeleton->progs.counter, fd, places,
-						attach_places(ATTACH_NOTED, stub, 0, places)) :
-				   -ENOENT;
+	err = attachment ? stub_of(fd, arena, &stub) : -ENOMEM;
+	if (!err)
+		err = attach_sites(kernel, attachment, kernel->skeleton->progs.counter, fd, places,
+				   attach_places(ATTACH_NOTED, stub, 0, places));
 	attach_free(attachment);
 	arena_free(arena);
 	if (fd >= 0)
@@ -191,12 +193,14 @@ int trial_run(enum kernel_links links, struct trial *ret)
 	const struct kernel_limits limits = { .cells = 1024, .series = 64, .services = 64, .series_per_metric = 64 };
 	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), err;
 	struct arena *arena = arena_new();
-	const struct descriptor *stub = stub_of(fd, arena);
+	const struct descriptor *stub = NULL;
 	struct kernel kernel = { 0 };
 	struct trial trial = { 0 };
 	enum attach_way way;
 
-	err = stub ? kernel_load(&limits, links, NULL, &kernel) : -ENOENT;
+	err = stub_of(fd, arena, &stub);
+	if (!err)
+		err = kernel_load(&limits, links, NULL, &kernel);
 	if (err)
 		goto out;
 	trial.links = kernel.links;

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <probemeter/probemeter.h>
+
 #include "arena.h"
 
 struct rule {
@@ -105,6 +107,26 @@ static const struct rule *rule_find(const struct trims *trims, const char *metri
 		if (!rule->label == !label && !fnmatch(rule->metric, metric, 0) && (!label || !fnmatch(rule->label, label, 0)))
 			return rule;
 	return NULL;
+}
+
+uint64_t trims_hash(const struct trims *trims)
+{
+	const struct rule *rule;
+	uint64_t hash = 0;
+
+	for (rule = trims->rule; rule; rule = rule->next)
+		hash += probemeter_hash_label_(probemeter_hash_label_(1, rule->metric), rule->label ? rule->label : "");
+	return hash;
+}
+
+bool trims_spares(const struct trims *trims, const struct metric *metric)
+{
+	bool spared = !rule_find(trims, metric->name, NULL);
+	uint32_t i;
+
+	for (i = 0; i < metric->label_count && spared; i++)
+		spared = !rule_find(trims, metric->name, metric->label[i]);
+	return spared;
 }
 
 /* For the first time? Short of memory it is said again. */

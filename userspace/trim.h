@@ -25,6 +25,12 @@ int trims_drop_metric(struct trims *trims, const char *glob);
 /* @rule: METRIC:LABEL, a glob each; the last colon parts them. Return: 0, -ENOMEM, or -EINVAL if a part is missing. */
 int trims_drop_label(struct trims *trims, const char *rule);
 
+/* A hash of all rules, whatever their order; 0: there are none. */
+uint64_t trims_hash(const struct trims *trims);
+
+/* Is the metric counted as it is, with all its labels? */
+bool trims_spares(const struct trims *trims, const struct metric *metric);
+
 /* Is there any rule about labels? */
 bool trims_has_labels(const struct trims *trims);
 

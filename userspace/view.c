@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <uthash.h>
 
 #include <probemeter/version.h>
 
@@ -21,6 +20,7 @@
 #include "encode.h"
 #include "quantile.h"
 #include "service.h"
+#include "table.h"
 
 #include "../bpf/maps.h"
 

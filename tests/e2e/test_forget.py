@@ -17,6 +17,7 @@ import otlp
 from agent import Agent, clean_environment, own_name
 from capture import Server
 from checks import Checks
+from driven import Driven, start_agent, wait_attached
 from host import Host
 from process import Failed, scratch, wait_until
 
@@ -346,11 +347,28 @@ def each_process(checks, directory, binary):
         print(f"     {count} processes in {seconds:.1f} s; agent's memory at the end: {resident_kib(agent)} KiB")
 
 
+def warned_again(checks, directory, _):
+    """Who gets the number of a service that was forgotten is warned of its limits, too."""
+    with Server() as server, start_agent(directory, server, "--forget", "500ms", "--cardinality-limit", "10") as agent, \
+            Driven("hammer", "again-stays") as stays:
+        stays.answer()
+        wait_attached(agent, stays)
+        for name in ("again-first", "again-second"):
+            with Driven("hammer", name) as one:
+                one.answer()
+                one.ask("flood 0 8 1")
+                checks.ok(f"{name}: warned of 9 series of 10", History(server).wait("a warning", lambda _, one=one: any(
+                    "9 of at most 10 series" in line and f"'{one.service}'" in line for line in agent.lines()), 10), agent.tail())
+            checks.ok(f"{name}: forgotten", History(server).wait("its end", lambda _, one=one: any(
+                "its series have ended" in line and f"'{one.service}'" in line for line in agent.lines())), agent.tail())
+
+
 def main():
     checks = Checks("forget")
     with scratch("forget") as directory:
         binary = brief.build(directory)
-        for part in (one_life_after_another, the_living, outage, coming_and_going, killed, memory, each_process):
+        for part in (one_life_after_another, the_living, outage, coming_and_going, killed, memory, each_process,
+                     warned_again):
             if len(sys.argv) < 2 or part.__name__ in sys.argv[1:]:
                 with checks.run(part.__name__):
                     part(checks, directory, binary)

@@ -352,6 +352,106 @@ def wrapped(checks, directory):
             checks.equal("the histogram beside it", total(snapshot_after(server), wrap.service, "wrap.size"), 6)
 
 
+def other_rules(checks, directory):
+    """Other rules about what is counted, who, and in how much room, with each restart. Each event is in one series: what a rule
+    leaves out ends, what it makes of a metric begins at 0, and both come back as they were when the rule goes."""
+    with Host(directory, "rules") as host, capture.Server() as server, Driven("hammer", "rules", "--threads", 2) as one:
+        one.answer()
+
+        @contextlib.contextmanager
+        def agent(*flags):
+            # Nobody else of this host takes room.
+            with start_agent(directory, server, "--include", f"path:{one.binary}", *flags, host=host) as agent:
+                wait_attached(agent, one)
+                agent.wait_ready("its turn", lambda: "takes over" not in agent.output() or "took over" in agent.output(), 60)
+                yield agent
+                kill(agent)
+
+        def truth(metric, *spans, labels=9):
+            """Of what was fired between two answers each, the first None; with so many of its labels."""
+            counted = {}
+            for before, after in spans:
+                for (name, values_of), row in Truth([after], [before] if before else []).series.items():
+                    if name == metric and row["events"]:
+                        key = values_of[:labels]
+                        counted[key] = counted.get(key, 0) + row["events" if metric in HISTOGRAMS else "total"]
+            return counted
+
+        def check(name, request, **wanted):
+            for metric, want in wanted.items():
+                metric = metric.replace("_", ".")
+                checks.equal(f"{name}: {metric}", values(request, one.service, metric), want)
+
+        with agent() as first:
+            one.ask("fire 30")
+            before = snapshot_after(server)
+        asked = one.ask("fire 10")  # nobody looks
+        with agent("--drop-metric", "hammer.time", "--drop-metric", "hammer.open", "--drop-label", "hammer.count.two:tier") as second:
+            since = one.ask("fire 20")
+            request = snapshot_after(server)
+            check("dropped", request, hammer_time={}, hammer_open={}, hammer_count_two=truth("hammer.count.two", (asked, since), labels=1),
+                  hammer_count_four=truth("hammer.count.four", (None, since)), hammer_size=truth("hammer.size", (None, since)))
+            checks.equal("dropped: no warning", [line for line in warnings(second) if "hammer." in line], [])
+        quiet = one.ask("fire 5")  # by those rules
+        mark = server.count()
+        with agent() as third:
+            now = one.ask("fire 10")
+            request = snapshot_after(server)
+            check("as before", request, hammer_count_two=truth("hammer.count.two", (None, asked), (quiet, now)))
+            check("as before", request, hammer_time=truth("hammer.time", (None, asked), (quiet, now)),
+                  hammer_count_four=truth("hammer.count.four", (None, now)))
+            checks.ok("as before: the level", values(request, one.service, "hammer.open"), "none")
+            checks.equal("as before: no step back, no other start", steps_back([before, *server.requests[mark:]], {one.service})[:3], [])
+        # Less room, and more again: what has none is in the overflow.
+        with agent("--max-series", "64", "--cardinality-limit", "10", "--max-cells", "16384") as small:
+            request = snapshot_after(server)
+            for metric in COUNTERS + HISTOGRAMS[1:]:
+                spans = ((None, asked), (quiet, now)) if metric == "hammer.count.two" else ((None, now),)
+                checks.equal(f"less room: {metric} is whole", total(request, one.service, metric), sum(truth(metric, *spans).values()))
+            checks.ok("less room: it was taken over", any("took over" in line for line in small.lines()), small.tail())
+        with agent() as _:
+            now = one.ask("fire 10")
+            checks.equal("room again: whole", total(snapshot_after(server), one.service, "hammer.count.four"),
+                         sum(truth("hammer.count.four", (None, now)).values()))
+        # Who is not counted any more is shown no more, and comes back.
+        with start_agent(directory, server, "--include", f"path:{one.binary}", "--exclude", f"path:{one.binary}",
+                         host=host) as none:
+            none.wait_ready("it runs", lambda: "its maps take" in none.output())
+            request = snapshot_after(server)
+            checks.equal("excluded: nothing of it", [point.key() for point in request.points() if point.service == one.service], [])
+            gone = one.ask("fire 7")
+            kill(none)
+        with agent() as _:
+            now, last = one.ask("fire 10"), now
+            checks.equal("counted again: all but that", total(snapshot_after(server), one.service, "hammer.count.four"),
+                         sum(truth("hammer.count.four", (None, last), (gone, now)).values()))
+        checks.equal("detached: status 0", host.stop("--detach")[0], 0)
+
+
+def schema(checks, directory):
+    """The name of the pins changes with anything that programs do, and not with a comment."""
+    def of(change):
+        copy = directory / f"bpf-{time.monotonic_ns()}"
+        shutil.copytree(ROOT / "bpf", copy)
+        change(copy / "maps.h")
+        return subprocess.run([ROOT / "scripts/schema.sh", copy], capture_output=True, text=True, check=True).stdout
+
+    def replace(old, new):
+        def change(path):
+            text = path.read_text()
+            checks.ok(f"there is: {old.strip()[:30]}", old in text, path)
+            path.write_text(text.replace(old, new))
+        return change
+
+    plain = of(lambda path: None)
+    checks.ok("a hash", "#define SCHEMA_SOURCES 0x" in plain, plain)
+    checks.equal("it is that of this build", (BUILD / "userspace/schema.h").read_text(), plain)
+    checks.equal("another comment: the same", of(replace("/* Words that count up:", "/* Numbers that count up:")), plain)
+    checks.ok("two fields of one size changed places: another", of(replace(
+        "\t__u64 count;\n\t__u64 sum;\n#ifdef", "\t__u64 sum;\n\t__u64 count;\n#ifdef")) != plain, plain)
+    checks.ok("another number: another", of(replace("PM_SERIES_PER_METRIC 2000", "PM_SERIES_PER_METRIC 2001")) != plain, plain)
+
+
 def one_agent(checks, directory):
     """The second agent says who the first is, and exits 3; `stop` ends the first."""
     with Host(directory, "one") as host, capture.Server() as server:
@@ -503,7 +603,8 @@ def main():
     parts = (("restarts", restarts), ("restarts, perf_event links", lambda c, d: restarts(c, d, "--links", "perf_event")),
              ("upgrades and back", upgrades),
              ("upgrades and back, perf_event links", lambda c, d: upgrades(c, d, "--links", "perf_event")),
-             ("nobody looks", away), ("written over", written), ("deltas", deltas), ("past 2^64", wrapped), ("one agent", one_agent), ("detach", detach),
+             ("nobody looks", away), ("written over", written), ("deltas", deltas), ("past 2^64", wrapped), ("other rules", other_rules), ("schema", schema),
+             ("one agent", one_agent), ("detach", detach),
              ("unreadable pins", unreadable), ("no bpffs", without_bpffs))
     with scratch("restart") as directory:
         for name, part in parts:

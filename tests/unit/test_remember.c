@@ -404,6 +404,78 @@ static void remember_knows_the_last_time(void **state)
 	(void)teardown(&copied);
 }
 
+/* A journal full of what came and went: its copy has what holds, under the same ids, and room. */
+static void remember_copies_what_holds(void **state)
+{
+	struct journal whole = { .memory = calloc(2, SIZE), .size = 2 * SIZE }, *from = &whole;
+	struct journal to = { .memory = calloc(2, SIZE), .size = 2 * SIZE };
+	struct object object = object_of(1);
+	const struct resource *resource = NULL;
+	bool gone[PM_MAX_SERVICES] = { [2] = true };
+	struct sample zero = { .start_unix_ns = 5, .value = { "p", "q" } };
+	struct remembered *added = NULL;
+	char name[32];
+	struct agent agent, next;
+	uint32_t round, service;
+
+	(void)state;
+	journal_init(from, 1, 2);
+	assert_int_equal(begin(from, &agent), 0);
+	assert_int_equal(restore_as(&agent, 7), 0);
+	assert_int_equal(remember_metric(agent.remember, intern(&agent, &counter), 100), 0);
+	zero.metric = intern(&agent, &counter);
+	for (round = 0; round < 150; round++) {
+		struct attribute attribute[] = { { "service.name", name } };
+
+		(void)snprintf(name, sizeof(name), "service %u", round);
+		service = round % 3 + 1;
+		assert_int_equal(services_again(agent.services, attribute, 1, &resource), 0);
+		assert_int_equal(remember_service(agent.remember, service, resource), 0);
+		zero.resource = resource;
+		if (round % 10 == 1)
+			assert_int_equal(remember_seen(agent.remember, &zero), 0);
+		if (service == 2)
+			remember_gone(agent.remember, gone, &resource, 1);
+		object.id.inode = round + 1;
+		assert_int_equal(remember_object(agent.remember, &object, 1, round, &added), 0);
+		if (round != 40 && round != 149)
+			remember_object_gone(agent.remember, added);
+	}
+	assert_int_equal(remember_metric(agent.remember, intern(&agent, &histogram), 200), 0);
+	assert_int_equal(remember_spilled(agent.remember, 77), 0);
+	end(&agent);
+	assert_true(remember_worn(from));
+
+	journal_init(&to, 1, 2);
+	assert_int_equal(remember_copy(from, &to), 0);
+	assert_false(remember_worn(&to));
+	assert_true(journal_header(&to)->used < journal_header(from)->used / 4);
+	for (round = 0; round < 2; round++) {
+		struct journal *which = round ? &to : from;
+
+		assert_int_equal(begin(which, &next), 0);
+		assert_int_equal(restore_as(&next, 7), 0);
+		assert_false(remember_renamed(next.remember));
+		assert_int_equal(next.start[0], 100);
+		assert_int_equal(next.start[1], 200);
+		assert_string_equal(service_name(next.service[1]), "service 147");
+		assert_null(next.service[2]);
+		assert_string_equal(service_name(next.service[3]), "service 149");
+		assert_int_equal(next.seen_count, 10);
+		assert_string_equal(service_name(next.seen.resource), "service 141");
+		assert_int_equal(next.spilled, 77);
+		/* In the copy the files are to be attached anew, as they were. */
+		object.id.inode = 41;
+		assert_int_equal(remember_find(next.remember, &object.id) == NULL, round);
+		assert_int_equal(remember_any(next.remember, &object.id)->sites, 40);
+		assert_int_equal(remember_object(next.remember, &object, 1, 0, &added), 0);
+		assert_int_equal(added->number, round ? 2 : 150);
+		end(&next);
+	}
+	free(whole.memory);
+	free(to.memory);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -413,6 +485,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(remember_forgets_a_resource_whole, setup, teardown),
 		cmocka_unit_test_setup_teardown(remember_tells_versions_apart, setup, teardown),
 		cmocka_unit_test_setup_teardown(remember_knows_the_last_time, setup, teardown),
+		cmocka_unit_test_setup_teardown(remember_copies_what_holds, setup, teardown),
 		cmocka_unit_test_setup_teardown(remember_refuses_contradictions, setup, teardown),
 		cmocka_unit_test_setup_teardown(remember_refuses_metrics_without_room, setup, teardown),
 	};

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * short - a library for LD_PRELOAD: from some moment on there is no memory.
+ *
+ * $SHORT_HEAP=N: after N allocations malloc() and its like fail. $SHORT_MAPS=N: after N shared mappings, which an agent makes of
+ * BPF maps, mmap() fails. For good, as when a limit is reached.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* glibc's own, under the names that no library takes over. */
+extern void *__libc_malloc(size_t);
+extern void *__libc_calloc(size_t, size_t);
+extern void *__libc_realloc(void *, size_t);
+
+static atomic_long heap = LONG_MAX, maps = LONG_MAX;
+
+static void __attribute__((constructor)) begin(void)
+{
+	const char *said = getenv("SHORT_HEAP");
+
+	if (said)
+		heap = atol(said);
+	said = getenv("SHORT_MAPS");
+	if (said)
+		maps = atol(said);
+}
+
+static int none(atomic_long *left)
+{
+	/* Far from LONG_MIN, however long it goes on. */
+	if (*left > 0 && (*left)-- > 0)
+		return 0;
+	errno = ENOMEM;
+	return 1;
+}
+
+void *malloc(size_t size)
+{
+	return none(&heap) ? NULL : __libc_malloc(size);
+}
+
+void *calloc(size_t count, size_t size)
+{
+	return none(&heap) ? NULL : __libc_calloc(count, size);
+}
+
+void *realloc(void *at, size_t size)
+{
+	return none(&heap) ? NULL : __libc_realloc(at, size);
+}
+
+void *mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset)
+{
+	if (flags & MAP_SHARED && none(&maps))
+		return MAP_FAILED;
+	return (void *)syscall(SYS_mmap, at, size, protection, flags, fd, offset);
+}
