@@ -9,8 +9,9 @@
  *
  *  1. A new set is made, one generation higher. `turn` (bpf/turn.bpf.h) still names the old one, so the new programs
  *     count nothing. Killed from here to 3: the next agent removes the new set; nothing has happened.
- *  2. Journal, services, series and names are copied, ids as they are (handover_prepare). The new programs are attached
- *     beside the old ones, so no site is ever without a probe, and semaphores stay up.
+ *  2. Journal, services, series and names are copied, ids as they are (handover_prepare), and cells get their places, so that
+ *     in full maps no new one comes before them. The new programs are attached beside the old ones, so no site is ever
+ *     without a probe, and semaphores stay up.
  *  3. Once every hit that began before that has ended, the turn moves: one store. From here on the new set counts.
  *  4. The old links go. When their programs are gone, the old totals are final.
  *  5. Totals are added up in a map of their own, `carried`, which is pinned when it is complete: that is the moment in
@@ -308,6 +309,19 @@ static bool is_worn(const struct pins_set *set)
 	return worn;
 }
 
+/* 0 if it cannot be read. */
+static uint64_t salt_of(const struct pins_set *set)
+{
+	struct journal journal = { 0 };
+	uint64_t salt;
+	int err = 0;
+
+	journal.memory = array_map(set, "journal", PROT_READ, sizeof(struct journal_header), &journal.size, &err);
+	salt = journal.memory && !err && !journal_check(&journal) ? journal_header(&journal)->salt : 0;
+	unmap(journal.memory, journal.size);
+	return salt;
+}
+
 int handover_look(struct pins *pins, const char *schema, struct handover *ret)
 {
 	struct handover sets = { .count = 0 };
@@ -343,6 +357,7 @@ int handover_look(struct pins *pins, const char *schema, struct handover *ret)
 		  !is_worn(&sets.set[0]);
 	if (!adopted)
 		*ret = sets;
+	pins->salt = !adopted && sets.count ? salt_of(&sets.set[sets.count - 1]) : 0;
 	return pins_use(pins, schema, adopted ? generation : generation + 1, adopted);
 }
 
@@ -462,6 +477,42 @@ static uint64_t start_of(const struct old *old)
 	return journal_header(&old->journal)->start_unix_ns;
 }
 
+static uint64_t word_at(const char *memory, uint64_t offset)
+{
+	uint64_t word;
+
+	memcpy(&word, memory + offset, sizeof(word));
+	return word;
+}
+
+/* Every old cell a place in the new set, which nobody counts into yet: the same one, so that all of them have one. */
+static int places_copy(const struct old *old, struct kernel *kernel)
+{
+	const uint64_t *n = old->layout.number;
+	size_t size = PM_MAX_SERVICES * sizeof(struct pm_taken);
+	struct pm_taken *taken;
+	uint64_t at;
+
+	/* In maps of another size they have others, and get them with their totals. */
+	if (journal_header(&old->journal)->salt != kernel->salt || n[LAYOUT_SLOTS] != kernel->slots)
+		return 0;
+	taken = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd_of(kernel->skeleton->maps.taken), 0);
+	if (taken == MAP_FAILED)
+		return -errno;
+	for (at = 0; at < kernel->slots; at++) {
+		uint64_t where = word_at(old->places, at * n[LAYOUT_SLOT_SIZE] + n[LAYOUT_SLOT_WHERE]);
+		struct pm_slot *slot = &kernel->places[at / PM_GROUP].slot[at % PM_GROUP];
+
+		if (!where || where & PM_WHERE_BUSY || PM_WHERE_SERVICE(where) >= PM_MAX_SERVICES)
+			continue;
+		*slot = (struct pm_slot){ .where = where, .hash = word_at(old->places, at * n[LAYOUT_SLOT_SIZE] + n[LAYOUT_SLOT_HASH]) };
+		taken[0].cells++;
+		taken[PM_WHERE_SERVICE(where)].cells++;
+	}
+	(void)munmap(taken, size);
+	return 0;
+}
+
 int handover_prepare(struct handover *handover, struct kernel *kernel)
 {
 	struct probe_bpf *skeleton = kernel->skeleton;
@@ -489,6 +540,8 @@ int handover_prepare(struct handover *handover, struct kernel *kernel)
 		err = map_copy(usage, fd_of(skeleton->maps.usage), sizeof(struct pm_usage_key), sizeof(uint64_t));
 	if (!err)
 		started_copy(set, kernel);
+	if (!err)
+		err = places_copy(&old, kernel);
 	if (!err)
 		err = remember_copy(&old.journal, &kernel->journal);
 	if (!err)
@@ -631,10 +684,10 @@ static long slot_take(struct moving *moving, uint64_t hash, uint64_t where)
 {
 	struct kernel *kernel = moving->kernel;
 	uint64_t mix = pm_mix(hash, where, kernel->salt), expected;
-	uint32_t pass, try, i;
+	uint32_t tries = where & PM_BUCKET_OVERFLOW ? PM_GROUP_TRIES_OVERFLOW : PM_GROUP_TRIES, pass, try, i;
 
 	for (pass = 0; pass < 2; pass++)
-		for (try = 0; try < PM_GROUP_TRIES; try++)
+		for (try = 0; try < tries; try++)
 			for (i = 0; i < PM_GROUP; i++) {
 				uint32_t group = (uint32_t)((mix >> 3) + try) & (kernel->slots / PM_GROUP - 1);
 				uint32_t at = (uint32_t)(mix + i) & (PM_GROUP - 1);
@@ -692,14 +745,6 @@ static void cell_move(struct moving *moving, uint64_t hash, uint64_t where, uint
 		carried_add(&moving->carried[slot], count, sum);
 	else if (metric < PM_MAX_METRICS)
 		carried_add(&moving->carried[moving->kernel->slots + PM_DROP_INDEX(metric, PM_DROP_NO_CELL)], count, 0);
-}
-
-static uint64_t word_at(const char *memory, uint64_t offset)
-{
-	uint64_t word;
-
-	memcpy(&word, memory + offset, sizeof(word));
-	return word;
 }
 
 static void cells_move(struct moving *moving)

@@ -428,11 +428,14 @@ int kernel_pin(const struct kernel *kernel, const struct pins *pins)
 }
 
 /* Programs of another build find cells where the first one put them. */
-static int salt_of(const struct probe_bpf *skeleton, bool adopted, uint64_t *ret)
+static int salt_of(const struct probe_bpf *skeleton, const struct pins *pins, bool adopted, uint64_t *ret)
 {
 	struct journal journal = { .size = PM_JOURNAL_BYTES };
 	int err;
 
+	*ret = pins ? pins->salt : 0;
+	if (!adopted && *ret)
+		return 0;
 	if (!adopted)
 		return getrandom(ret, sizeof(*ret), 0) == sizeof(*ret) ? 0 : -EIO;
 	journal.memory = map_memory(skeleton->maps.journal, journal.size, PROT_READ);
@@ -548,7 +551,7 @@ int kernel_load(const struct kernel_limits *asked, enum kernel_links links, cons
 	if (!err && pinned)
 		err = maps_adopt(pins, skeleton);
 	if (!err)
-		err = salt_of(skeleton, adopted, &loaded.salt);
+		err = salt_of(skeleton, pins, adopted, &loaded.salt);
 	if (err)
 		goto fail;
 	skeleton->rodata->salt = loaded.salt;

@@ -18,6 +18,7 @@ struct pins {
 	bool adopted; /* the set is there already */
 	char base[PINS_PATH]; /* BPFFS/probemeter */
 	uint64_t generation; /* of the set in use */
+	uint64_t salt; /* of the set that it takes over, whose cells keep their places; 0: of none */
 	char directory[PINS_PATH]; /* base/SCHEMA-gGENERATION */
 };
 
