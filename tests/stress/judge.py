@@ -3,7 +3,8 @@
 
 The difference is a number, and must be 0: by how much counters and levels differ, and how many events are in no or another bucket. An
 event that was under way when its thread was killed is accepted whole, with its value and in its bucket, or not at all. What the
-agent says it dropped counts as exported; a reason that nobody can foresee has to account for just what is missing.
+agent says it dropped counts as exported; a reason that nobody can foresee has to account for just what is missing. Where the host's
+maps are full, a service may have lost series to its overflow: then a metric is judged as a whole in each service.
 """
 import bisect
 import json
@@ -14,6 +15,7 @@ from account import COUNTER, DROPPED, HISTOGRAM, SUMMED, Truth
 from receiver import DROPS
 
 OVERFLOW = "overflow"
+WHOLE = "as a whole"
 MOST_UNDER_WAY = 1 << 16  # combinations
 
 
@@ -132,12 +134,21 @@ def _compare(metric, series, value):
     return _events(needed) or 1, needed, ()
 
 
+def _whole(points):
+    """All points of a metric in one."""
+    points = list(points)
+    if not points or not isinstance(points[0], list):
+        return sum(points)
+    return [sum(point[0] for point in points), sum(point[1] for point in points), points[0][2],
+            [sum(column) for column in zip(*(point[3] for point in points))]]
+
+
 def _grouped(layout, metric, cells, under_way, named):
-    """{label values or OVERFLOW: Series} of one metric in one service."""
+    """{label values, OVERFLOW or WHOLE: Series} of one metric in one service."""
     found = {}
 
     def group(number):
-        labels = layout.labels(metric, number)
+        labels = WHOLE if WHOLE in named else layout.labels(metric, number)
         return found.setdefault(labels if labels in named or not metric.flood else OVERFLOW, Series())
 
     for number, bucket, count, total in cells:
@@ -161,8 +172,8 @@ def _by_metric(layout, truth):
     return found
 
 
-def compare(layout, truth, stored):
-    """@truth at rest, against an export that was begun later."""
+def compare(layout, truth, stored, full=False):
+    """@truth at rest, against an export that was begun later. @full: are the host's maps?"""
     differs, landed, count = [], Truth(), 0  # differs: (difference, metric, text, vector)
     fired = _by_metric(layout, truth)
     dropped = {}  # {(reason, metric): [fired, [(service, cell)] under way]}
@@ -179,6 +190,8 @@ def compare(layout, truth, stored):
             {service for name, service in stored.points if name == metric.name}
         for service in sorted(services):
             points = stored.points.get((metric.name, service), {})
+            if full and points:
+                points = {WHOLE: _whole(points.values())}
             groups = _grouped(layout, metric, *fired.get((index, service), ((), ())), points)
             for labels in {**groups, **points}:
                 count += 1
@@ -195,7 +208,7 @@ def compare(layout, truth, stored):
 
 
 def _text(labels):
-    return labels if labels == OVERFLOW else "{" + ", ".join(map(str, labels)) + "}"
+    return labels if labels in (OVERFLOW, WHOLE) else "{" + ", ".join(map(str, labels)) + "}"
 
 
 def _words(vector):
