@@ -115,6 +115,27 @@ def differences(checks):
 
     checks.equal("a drop for just what is missing: difference 0", verdict(explained).difference, 0)
 
+    def full(change=lambda fired, kept: None, by=0):
+        fired, kept = truth(), stored()
+        series = kept.points["stress.time", SHOP]
+        series[judge.OVERFLOW] = [1, series["us", "free"][1] - by / 2, [1.0, 2.0, 4.0], [0, 0, 1, 0]]
+        del series["us", "free"]
+        change(fired, kept)
+        return judge.compare(LAYOUT, fired, kept, True)
+
+    def named(fired, kept):
+        fired.add(SHOP, 4, 2, 14)  # two values more, and two drops
+        kept.dropped["no_cell", "stress.time"] = 2
+
+    def missing(fired, kept):
+        fired.add(SHOP, 4, 2, 14)
+        kept.dropped["no_cell", "stress.time"] = 1
+
+    checks.equal("a full host: series in the overflow: difference 0", full().difference, 0)
+    checks.equal("a full host: a sum that is off: difference 1", full(by=1).difference, 1)
+    checks.equal("a full host: two events found no room, and are named: difference 0", full(named).difference, 0)
+    checks.ok("a full host: one of two is not named: a difference", full(missing).difference > 0, full(missing))
+
 
 def under_way(checks):
     """Killed between firing and booking: five events, of which the kernel may have counted any."""
