@@ -28,6 +28,7 @@ from test_restart import other_build  # noqa: E402
 SECONDS = 120
 ROUND_S = 22  # from rest to rest
 FULL_S = 25  # of a run of a minute or more, on a host whose maps are full
+LEAST_S = 5  # of a round, on a machine that is slow
 JUDGED_S = 40  # until the truth must have arrived; it is there after a second
 REPORTED = ("agent kills", "restarts", "upgrades", "outages", "bad answers", "services killed", "clock steps", "floods", "crowds",
             "hotplugs")
@@ -112,6 +113,7 @@ def stress(checks, stage, judged, progress, end_s):
     while not number or progress.elapsed() < end_s - ROUND_S / 4:
         number += 1
         until = min(progress.elapsed() + ROUND_S, end_s - 2)  # the judge needs a moment
+        until = max(until, progress.elapsed() + LEAST_S)
         stage.crew.run()
         while progress.elapsed() < until:
             stage.due()
@@ -173,6 +175,7 @@ def act(checks, progress, seed, until, full, total):
             collector.start()
             stage.start_agent()
             stage.agent.wait_ready("attached", lambda: f"attached: '{crew.binary}'" in stage.agent.output(), 60)
+            crew.control.flood(int(full))  # so that it soon is
             fine = stress(checks, stage, judged, progress, until) and end(checks, stage, judged)
             if full:
                 lost = sum(count for (reason, _), count in judged.stored.dropped.items() if reason == "no_cell")
