@@ -26,7 +26,7 @@ from checks import Checks
 from process import BUILD, Failed
 
 SOAK = BUILD / "soak/soak"
-EXPORTS = 20000  # of all runs together
+EXPORTS = 10000  # of all runs together
 REJECTED = 2  # as some answers say; the ledger keeps them all the same
 RSS_MOST_KIB = 1024
 LEVEL = "soak.open"
