@@ -166,8 +166,9 @@ static void look_events(const struct options *options, struct finding *ret)
 	(void)options;
 	line_of("/proc/sys/kernel/perf_event_paranoid", line, sizeof(line));
 	ret->met = fd >= 0;
-	SAY(ret->detail, "%s; kernel.perf_event_paranoid=%s", err ? strerror(err) : "the kernel tells of new processes",
-	    *line ? line : "?");
+	/* Debian's kernels know a 3, which CAP_PERFMON does not pass: root does not notice, the agent as a user of its own does. */
+	SAY(ret->detail, "%s; kernel.perf_event_paranoid=%s%s", err ? strerror(err) : "the kernel tells of new processes",
+	    *line ? line : "?", !err && atoi(line) > 2 ? ": above 2 perhaps only those with CAP_SYS_ADMIN" : "");
 	if (fd >= 0)
 		(void)close((int)fd);
 }
