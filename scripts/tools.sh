@@ -284,11 +284,7 @@ esac
 
 [[ $group != arm64 ]] || architecture=arm64
 modules=$tools/python/opentelemetry/proto/collector/metrics/v1/metrics_service_pb2.py
-<<<<<<< HEAD
-[[ -n $(missing) || -n $(npm_packages) || ($group == test && ! -e $modules) ]] || exit 0
-=======
-[[ -n $(missing) || -n $(npm_missing) || ($group == test && ! -e $modules) ]] || ! debian_there || ! oldest_there || exit 0
->>>>>>> 9c01455 (systemd: the unit starts where its directory in bpffs is not made yet; tests: the packages on a booted system; kernels: 5.15, a table in README)
+[[ -n $(missing) || -n $(npm_packages) || ($group == test && ! -e $modules) ]] || ! debian_there || ! oldest_there || exit 0
 
 for program in apt-get dpkg-deb flock; do
 	command -v $program >/dev/null || die "needs Debian's $program. Remedy: put what 'scripts/tools.sh --list' names into $tools by hand"
@@ -338,9 +334,6 @@ while IFS='|' read -r package suite version files why; do
 	done
 done < <(rows)
 
-<<<<<<< HEAD
-todo=$(npm_packages)
-=======
 oldest_there || bring_oldest
 if ! debian_there; then
 	command -v mmdebstrap >/dev/null || die "mmdebstrap is missing. Remedy: scripts/deps.sh package"
@@ -354,8 +347,7 @@ if ! debian_there; then
 	}
 fi
 
-todo=$(npm_missing)
->>>>>>> 9c01455 (systemd: the unit starts where its directory in bpffs is not made yet; tests: the packages on a booted system; kernels: 5.15, a table in README)
+todo=$(npm_packages)
 if [[ -n $todo ]]; then
 	command -v npm >/dev/null || die "npm is missing. Remedy: scripts/deps.sh test"
 	say "bringing $(xargs <<<"$todo") from npm"
