@@ -57,12 +57,13 @@ static struct bucket bucket_at(const struct point *point, uint32_t index)
 	return (struct bucket){ power(scale, at), power(scale, at + 1), side->count[index] };
 }
 
-/* Inside of a bucket as wide as doubles go, without leaving their range. */
+/* Inside of a bucket as wide as doubles go, without leaving their range, and never outside of it: counts past 2^53 are
+ * rounded, and a part with them. */
 static double between(double low, double high, double part)
 {
-	double width = high - low;
+	double width = high - low, value = isinf(width) ? low * (1 - part) + high * part : low + width * part;
 
-	return isinf(width) ? low * (1 - part) + high * part : low + width * part;
+	return fmin(fmax(value, low), high);
 }
 
 bool quantile_estimate(const struct point *point, double q, double *ret, bool *ret_above)

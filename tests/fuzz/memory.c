@@ -10,7 +10,7 @@
  *
  * reaches: level_read labels_read level_at table_address copy
  * reaches: journal_check journal_next journal_append remember_new metric_read resource_read object_read object_gone_read
- * reaches: hand_out seen_restore remember_restore remember_copy copy_one layout_read is_readable delta_unpack baseline_unpack
+ * reaches: hand_out seen_restore remember_restore remember_copy copy_all layout_read is_readable delta_unpack baseline_unpack
  * reaches: delta_pack
  */
 #include <errno.h>
