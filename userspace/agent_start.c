@@ -148,6 +148,13 @@ int agent_start(struct agent *agent)
 	limits_describe(&limits, line, sizeof(line));
 	log_message(LOG_DEBUG, "limits: %s", line);
 	err = trial_run((enum kernel_links)agent->options->links, &agent->trial);
+	/* While root still is root: Debian's kernel.perf_event_paranoid=3 tells nobody else of new processes. */
+	agent->events = agent_discover_events(agent);
+	agent->watch = watch_new(&agent->discovery, &agent->events, &agent->options->attach);
+	if (!agent->watch) {
+		log_message(LOG_ERROR, "run: out of memory at the start");
+		return -ENOMEM;
+	}
 	if (!err && sandbox_drop(agent->trial.links == KERNEL_LINKS_PERF_EVENT))
 		return -EPERM;
 	if (!err && !agent->trial.result[agent->trial.way].counts &&
@@ -226,12 +233,6 @@ int agent_start(struct agent *agent)
 		return -ENOMEM;
 	}
 	agent_delta_resume(agent);
-	agent->events = agent_discover_events(agent);
-	agent->watch = watch_new(&agent->discovery, &agent->events, &agent->options->attach);
-	if (!agent->watch) {
-		log_message(LOG_ERROR, "run: out of memory at the start");
-		return -ENOMEM;
-	}
 	answers_set_ready(agent->answers);
 	return 0;
 }
