@@ -351,7 +351,7 @@ def directories(checks, directory):
             server.wait_requests(10)
             for words, what in (("agent.sock': No space left", "this agent cannot be asked over it"),
                                 ("baselines' cannot be written: No space left", "may send again"),
-                                ("host-id: No space left", "a clone of this host")):
+                                ("host-id': No space left", "a clone of this host")):
                 checks.ok(f"no room: one line says {words}", sum(words in line and what in line for line in agent.lines()) == 1,
                           agent.lines())
             checks.equal("no room: ends with status 0", agent.stop(), 0)
