@@ -6,7 +6,7 @@
 #   scripts/readme.sh build/document <README.md
 #
 # A table stands between "<!-- NAME: made by ... -->" and "<!-- end of NAME -->"; `document NAME` prints what belongs there,
-# and for costs the picture beside them does. The rest goes through as it is. `make readme` writes the results;
+# and for costs and goals the picture beside them does. The rest goes through as it is. `make readme` writes the results;
 # tests/e2e/test_readme.py fails where they differ.
 set -euo pipefail
 document=$1
@@ -15,7 +15,7 @@ end=
 
 table() {
     case $1 in
-    costs) /usr/bin/python3 -B "$here/../tests/bench/costs.py" "$here/bench.svg" ;;
+    costs | goals) /usr/bin/python3 -B "$here/../tests/bench/costs.py" "$here/bench.svg" "$1" ;;
     *) "$document" "$1" ;;
     esac
 }

@@ -90,7 +90,7 @@ def main():
     results = Results()
     results.facts.update(date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
                          kernel=os.uname().release, machine=os.uname().machine, cpu=calls.cpu_model(), cpus=os.cpu_count(),
-                         rounds=rounds)
+                         rounds=rounds, load_average=os.getloadavg()[0])
 
     whole = not options.quick and not options.only
     seconds_in_all, targets_in_all = expected()
@@ -123,13 +123,13 @@ def main():
     if "saturation" in parts:
         say("the sample service at saturation")
         saturation.measure(results, 2 if options.quick else 5, seconds)
-    results.facts.update(absent=build.absent, load_average=os.getloadavg()[0], took_s=round(time.monotonic() - begun))
+    results.facts.update(absent=build.absent, took_s=round(time.monotonic() - begun))
     print()
     print(table.text(results))
     if whole:
         LAST.write_text(json.dumps(table.document(results), indent=1) + "\n")
         (build.ROOT / "build" / "bench.svg").write_text(picture.svg(results))
-        print("\nwritten: build/bench.json, build/bench.svg")
+        print("\nwritten: build/bench.json, build/bench.svg; into README: cp build/bench.svg scripts/bench.svg && make readme")
     return 0
 
 

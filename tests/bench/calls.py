@@ -145,12 +145,12 @@ def with_agent(results, ours, rounds, ms):
         prometheus = peer(stack, "prometheus-cpp", build.OUT / "prometheus")
         observe = Entry("prometheus-cpp labelled histogram", prometheus, "histogram")
         arena.ratio(Target("5a", "labelled histogram against prometheus-cpp, 1 thread", 0.9), histogram, observe, 1, floor=trap)
-        arena.ratio(Target("5b", "the same, as many threads as CPUs", 0.4), histogram, observe, CPUS, floor=trap)
+        arena.ratio(Target("5b", "labelled histogram against prometheus-cpp, as many threads as CPUs", 0.4), histogram, observe, CPUS, floor=trap)
 
         record = Entry("opentelemetry-cpp histogram", peer(stack, "opentelemetry-cpp", build.OUT / "opentelemetry"), "histogram")
         arena.ratio(Target("6a", "labelled histogram against opentelemetry-cpp, as many threads as CPUs", 1.0), histogram,
                     record, CPUS, floor=trap)
-        arena.ratio(Target("6b", "the same, 4 x as many threads", 0.7), histogram, record, 4 * CPUS, floor=trap)
+        arena.ratio(Target("6b", "labelled histogram against opentelemetry-cpp, 4 x as many threads as CPUs", 0.7), histogram, record, 4 * CPUS, floor=trap)
         if record.contestant:
             for _ in range(rounds):
                 arena.once(record, 1)

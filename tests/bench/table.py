@@ -35,7 +35,7 @@ def verdict(target):
 
 def machine(facts):
     return (f"Linux {facts['kernel']}, {facts['cpus']} x {facts['cpu']}, {facts['date']}; probes on the {facts.get('nop', '?')}, "
-            f"{facts.get('links', '?')} links; {facts['rounds']} rounds")
+            f"{facts.get('links', '?')} links; {facts['rounds']} rounds; load average before it {number(facts.get('load_average'))}")
 
 
 def text(results):
