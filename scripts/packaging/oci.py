@@ -5,6 +5,7 @@
     scripts/packaging/oci.py build/probemeter build/oci          an image layout: skopeo copy oci:build/oci docker://...
     scripts/packaging/oci.py build/probemeter image.tar          the same as one file: docker load, podman load
 
+Docker reads a layout only where it keeps images in containerd; elsewhere it wants manifest.json, which `docker save` writes, too.
 The image holds the program, the libraries that it links, the certificates of the authorities this host trusts, and nothing
 else: no shell. It is the same, byte by byte, for the same inputs and SOURCE_DATE_EPOCH.
 """
@@ -76,6 +77,11 @@ class Layout:
         self.path = pathlib.Path(path)
         (self.path / "blobs/sha256").mkdir(parents=True)
 
+    @staticmethod
+    def place(descriptor):
+        """Where the blob of this descriptor lies, below the layout."""
+        return "blobs/" + descriptor["digest"].replace(":", "/")
+
     def blob(self, kind, data):
         if not isinstance(data, bytes):
             data = json.dumps(data, sort_keys=True, separators=(",", ":")).encode()
@@ -99,12 +105,16 @@ def write(program, path):
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{inner}"]},
         "history": [{"created": created, "created_by": "scripts/packaging/oci.py"}],
     })
+    packed = layout.blob(LAYER, data)
     manifest = layout.blob(MANIFEST, {"schemaVersion": 2, "mediaType": MANIFEST, "config": config,
-                                      "layers": [layout.blob(LAYER, data)], "annotations": labels})
-    manifest["annotations"] = {"org.opencontainers.image.ref.name": f"probemeter:{version}"}
+                                      "layers": [packed], "annotations": labels})
+    name = f"probemeter:{version}"
+    manifest["annotations"] = {"org.opencontainers.image.ref.name": name, "io.containerd.image.name": f"docker.io/library/{name}"}
     manifest["platform"] = {"architecture": architecture, "os": "linux"}
     (layout.path / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
     (layout.path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [manifest]}))
+    (layout.path / "manifest.json").write_text(json.dumps([{
+        "Config": layout.place(config), "RepoTags": [name], "Layers": [layout.place(packed)]}]))
 
 
 def main():

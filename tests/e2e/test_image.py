@@ -34,7 +34,7 @@ def image(checks, directory):
         checks.equal(f"image {name} is made", (done.returncode, done.stderr), (0, ""))
     one, two = ({str(path.relative_to(directory / name)): path.read_bytes() for path in (directory / name).rglob("*") if path.is_file()}
                 for name in ("one", "two"))
-    checks.ok("twice the same", one == two and len(one) == 5, sorted(one))
+    checks.ok("twice the same", one == two and len(one) == 6, sorted(one))
     layout = directory / "one"
     index = json.loads((layout / "index.json").read_text())
     data, right = blob(layout, index["manifests"][0])
@@ -59,7 +59,14 @@ def image(checks, directory):
               done.stdout + done.stderr)
     done = run(PACKAGING / "oci.py", PROBEMETER, directory / "image.tar")
     with tarfile.open(directory / "image.tar") as tar:
-        checks.ok("as one file, too", {"oci-layout", "index.json"} <= set(tar.getnames()), tar.getnames())
+        names = set(tar.getnames())
+        checks.ok("as one file, too", {"oci-layout", "index.json", "manifest.json"} <= names, names)
+        docker, = json.load(tar.extractfile("manifest.json"))
+    config, layer = ("blobs/" + descriptor["digest"].replace(":", "/") for descriptor in (manifest["config"], manifest["layers"][0]))
+    version = run(PROBEMETER, "--version").stdout.split()[1]
+    checks.equal("what a Docker without containerd looks for", docker,
+                 {"Config": config, "RepoTags": [f"probemeter:{version}"], "Layers": [layer]})
+    checks.ok("and it is there", {docker["Config"], *docker["Layers"]} <= names, names)
 
 
 def by_schema(objects):
