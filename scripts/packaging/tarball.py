@@ -34,6 +34,7 @@ README = """probemeter {version}, for any Linux on x86-64, 5.15 or newer with BT
 Under systemd:
 
     cp {prefix}/lib/systemd/system/probemeter.service /etc/systemd/system/
+    install -D {prefix}/lib/systemd/system-generators/probemeter-generator /etc/systemd/system-generators/probemeter-generator
     cp {prefix}/lib/sysusers.d/probemeter.conf /etc/sysusers.d/ && systemd-sysusers
     mkdir -p /etc/probemeter && cp {prefix}/etc/probemeter/probemeter.conf /etc/probemeter/
     systemctl daemon-reload && systemctl enable --now probemeter

@@ -185,6 +185,8 @@ def tarball(checks, directory):
     checks.ok("README names the place and the version", "/opt/probemeter/bin/probemeter run" in (prefix / "README").read_text(), "")
     checks.ok("the unit starts it there", "ExecStart=/opt/probemeter/bin/probemeter run" in
               (prefix / "lib/systemd/system/probemeter.service").read_text(), "")
+    named = re.findall(r"^    (?:cp|install -D|mkdir [^&]*&& cp) (\S+)", (prefix / "README").read_text(), re.M)
+    checks.ok("what README has one install is there", len(named) == 4 and all((root / path.lstrip("/")).is_file() for path in named), named)
     program = "/opt/probemeter/bin/probemeter"
     checks.equal("--version", run("chroot", root, program, "--version").stdout, run(BUILD / "probemeter", "--version").stdout)
     mounted = ["unshare", "--mount", "sh", "-c", f'mount -t proc proc {root}/proc && mount --rbind /sys {root}/sys && exec chroot {root} "$@"',
