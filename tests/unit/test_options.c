@@ -54,6 +54,8 @@ static void options_default_to_the_reference(void **state)
 	assert_int_equal(options.compression, COMPRESSION_NONE);
 	assert_int_equal(options.interval_ms, 10000);
 	assert_int_equal(options.export_timeout_ms, 30000);
+	assert_int_equal(options.forget_ms, 3600000);
+	assert_int_equal(options.max_overhead, 3);
 	assert_string_equal(options.default_service, "integr8scode-backend");
 	assert_null(options.service_name);
 	assert_int_equal(options.log_level, LOG_INFO);
