@@ -3,7 +3,7 @@
  * shortage.c - what is given up first when something runs out, and what never is.
  *
  * Consumes the outcome of what is tried again and again; produces a line of the log when it begins to fail and one when that
- * is over, and the table that README shows. The order is the same everywhere: first how soon something is told, then how
+ * is over, and the table in scripts/docs/operating.md. The order is the same everywhere: first how soon something is told, then how
  * finely, then what outlives the agent, then the agent. A service waits for none of it: it fires into maps that have their
  * room from the start.
  */

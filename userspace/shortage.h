@@ -46,7 +46,7 @@ void shortage_note(struct shortage *shortage, uint64_t now_ns, int err, const ch
 /* The end of a program without memory for the least: says so, and exits with status 1. */
 _Noreturn void shortage_end(void);
 
-/* The table for README, in Markdown. */
+/* The table for scripts/docs/operating.md, in Markdown. */
 void shortage_document(FILE *out);
 
 #endif

@@ -1,6 +1,6 @@
 #!/usr/bin/python3 -B
 # SPDX-License-Identifier: BSD-2-Clause
-"""What an agent gives up when something runs out, in the order that README states, and what it never does: counts are exact in the
+"""What an agent gives up when something runs out, in the order that scripts/docs/operating.md states, and what it never does: counts are exact in the
 end, a few lines of the log say what happened, and the service neither waits nor dies.
 
 Each part takes one thing away: memory of the agent, memory of the kernel, descriptors, bpffs, directories, the collector. The load
