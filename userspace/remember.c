@@ -17,9 +17,7 @@
 #include "arena.h"
 #include "remember_tag.h"
 
-/* Metrics and objects may have all of the journal; what hosts can make without end gets its smaller part. */
-#define PERCENT_ALL 100
-#define PERCENT_OBJECTS 90
+/* What hosts can make without end gets the smaller part of the journal. */
 #define PERCENT_RESOURCES 75
 #define PERCENT_SEEN 50
 

@@ -93,6 +93,7 @@ const struct remembered *remember_executable(const struct remember *remember, ui
  *
  * Ids of metrics, services and series stay. Objects become known and gone: their links are the old set's, but how they were
  * attached is how they must be attached again (remember_any()).
+ * In a copy each of them takes more room: where the journal is nearly full of them, the last ones are left behind.
  *
  * Return: 0, -ENOSPC, -ENOMEM, -EBADMSG.
  */

@@ -125,17 +125,17 @@ static int resources_number(struct copy *copy)
 	return err;
 }
 
-static int put(struct copy *copy, uint32_t tag)
+static int put(struct copy *copy, uint32_t tag, unsigned percent)
 {
 	copy->size += 2 * sizeof(uint32_t) + (copy->pack.size + 7) / 8 * 8;
-	return copy->to ? journal_append(copy->to, tag, &copy->pack, 100) : 0;
+	return copy->to ? journal_append(copy->to, tag, &copy->pack, percent) : 0;
 }
 
 /* What is left of @record, behind what has been packed. */
 static int put_rest(struct copy *copy, const struct journal_record *record)
 {
 	pack_bytes(&copy->pack, record->at, (size_t)(record->end - record->at));
-	return put(copy, record->tag);
+	return put(copy, record->tag, PERCENT_ALL);
 }
 
 /* Known, and gone: its links are the old set's, but how it was attached is how it must be attached again. */
@@ -145,15 +145,17 @@ static int put_object(struct copy *copy, struct journal_record record, uint32_t 
 
 	(void)record_number(&record);
 	pack_number(&copy->pack, number);
-	err = put_rest(copy, &record);
+	pack_bytes(&copy->pack, record.at, (size_t)(record.end - record.at));
+	err = put(copy, TAG_OBJECT, PERCENT_OBJECTS);
 	pack_begin(&copy->pack);
 	pack_number(&copy->pack, number);
-	return err ? err : put(copy, TAG_OBJECT_GONE);
+	return err ? err : put(copy, TAG_OBJECT_GONE, PERCENT_ALL);
 }
 
+/* All but objects: no more than what is there, so there is room for it. */
 static int records_put(struct copy *copy)
 {
-	uint32_t old_resource = 0, old_object = 0, object = 0;
+	uint32_t old_resource = 0;
 	struct journal_record record;
 	size_t offset = 0;
 	uint64_t number;
@@ -192,13 +194,26 @@ static int records_put(struct copy *copy)
 			pack_number(&copy->pack, copy->resource[record_number(&record)]);
 			err = put_rest(copy, &record);
 			break;
-		case TAG_OBJECT:
-			if (!copy->gone[old_object++])
-				err = put_object(copy, record, object++);
-			break;
 		}
 	}
 	return err;
+}
+
+/* Each takes more room than it did. Those that have none are left behind, and attached as files that nobody knows. */
+static int objects_put(struct copy *copy)
+{
+	uint32_t old = 0, object = 0;
+	struct journal_record record;
+	size_t offset = 0;
+	int err = 0;
+
+	while (!err && journal_next(copy->from, &offset, &record)) {
+		if (record.tag != TAG_OBJECT || copy->gone[old++])
+			continue;
+		pack_begin(&copy->pack);
+		err = put_object(copy, record, object++);
+	}
+	return err == -ENOSPC ? 0 : err;
 }
 
 /* @to: NULL to measure. */
@@ -218,6 +233,8 @@ static int copy_all(const struct journal *from, struct journal *to, size_t *ret_
 		err = resources_number(copy);
 	if (!err)
 		err = records_put(copy);
+	if (!err)
+		err = objects_put(copy);
 	if (!err)
 		*ret_size = copy->size;
 	if (copy) {

@@ -22,4 +22,8 @@ enum {
 	TAG_TRIMMED, /* id of a metric, trims_hash(): it is what those rules left of one */
 };
 
+/* Of the journal. Metrics may have all of it, and objects nearly. */
+#define PERCENT_ALL 100
+#define PERCENT_OBJECTS 90
+
 #endif

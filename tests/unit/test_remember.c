@@ -476,6 +476,46 @@ static void remember_copies_what_holds(void **state)
 	free(to.memory);
 }
 
+/* In a copy each file has one record more, so a journal that is nearly full of files has not all of them in its copy; but all of
+ * everything else, and room for what their numbers become. */
+static void remember_copies_a_full_journal(void **state)
+{
+	struct journal to = { .memory = calloc(1, SIZE), .size = SIZE };
+	struct object object = object_of(1);
+	struct remembered *one = NULL;
+	struct metric filler = counter;
+	char text[64], name[32];
+	uint32_t files = 0, metrics = 0, copied = 0;
+	struct agent agent, next;
+
+	assert_int_equal(begin(*state, &agent), 0);
+	do {
+		object.id.inode = files + 1;
+	} while (!remember_object(agent.remember, &object, 1, files, &one) && ++files);
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	filler.description = text;
+	filler.name = name;
+	do {
+		(void)snprintf(name, sizeof(name), "metric %u", metrics);
+	} while (!remember_metric(agent.remember, intern(&agent, &filler), metrics + 1) && ++metrics);
+	end(&agent);
+	assert_true(files > 100 && metrics > 10);
+
+	journal_init(&to, 1, 2);
+	assert_int_equal(remember_copy(*state, &to), 0);
+	assert_int_equal(journal_check(&to), 0);
+	assert_int_equal(begin(&to, &next), 0);
+	for (one = remember_objects(next.remember); one; one = one->next, copied++)
+		assert_true(one->gone && one->id.inode == one->number + 1 && one->sites == one->number);
+	assert_true(copied > files / 2 && copied < files);
+	(void)snprintf(name, sizeof(name), "metric %u", metrics - 1);
+	assert_int_equal(remember_metric(next.remember, intern(&next, &filler), 0), 0); /* is there */
+	assert_int_equal(intern(&next, &filler)->id, metrics - 1);
+	end(&next);
+	free(to.memory);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -486,6 +526,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(remember_tells_versions_apart, setup, teardown),
 		cmocka_unit_test_setup_teardown(remember_knows_the_last_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(remember_copies_what_holds, setup, teardown),
+		cmocka_unit_test_setup_teardown(remember_copies_a_full_journal, setup, teardown),
 		cmocka_unit_test_setup_teardown(remember_refuses_contradictions, setup, teardown),
 		cmocka_unit_test_setup_teardown(remember_refuses_metrics_without_room, setup, teardown),
 	};
