@@ -2,8 +2,8 @@
 /*
  * remember_copy.c - what of a journal still holds, for another one to begin with.
  *
- * Consumes a journal whose records are whole (journal_check()); produces the records that stand, in their order, or only
- * their size. What is over is left behind: services that were forgotten or named by others, series that ended, resources that
+ * Consumes a journal whose records are whole (journal_check()); produces the records that stand, in their order with files
+ * last, or only their size. What is over is left behind: services that were forgotten or named by others, series that ended, resources that
  * nobody has any more, files that were given up. Resources and objects are numbered without a hole, so they get new numbers;
  * metrics, services and series have the kernel's ids, which stay.
  */
@@ -16,8 +16,8 @@
 #include "journal.h"
 #include "remember_tag.h"
 
-/* A journal is worn when a copy would give back so much of it. */
-#define WORN_PART 4
+/* A journal is worn when a copy would give back so much of it, with the files attached again: then the copy is not worn. */
+#define WORN_PART 8
 
 #define NOBODY UINT32_MAX
 
@@ -147,6 +147,9 @@ static int put_object(struct copy *copy, struct journal_record record, uint32_t 
 	pack_number(&copy->pack, number);
 	pack_bytes(&copy->pack, record.at, (size_t)(record.end - record.at));
 	err = put(copy, TAG_OBJECT, PERCENT_OBJECTS);
+	/* Attached again it is written once more: where only the size is asked for, that is part of it. */
+	if (!copy->to)
+		(void)put(copy, TAG_OBJECT, PERCENT_OBJECTS);
 	pack_begin(&copy->pack);
 	pack_number(&copy->pack, number);
 	return err ? err : put(copy, TAG_OBJECT_GONE, PERCENT_ALL);
@@ -257,6 +260,5 @@ bool remember_worn(const struct journal *journal)
 {
 	size_t size;
 
-	/* Files are attached again, which takes as much once more as what the copy has of them: at most all of it. */
-	return !copy_all(journal, NULL, &size) && journal_header(journal)->used > 2 * size + journal->size / WORN_PART;
+	return !copy_all(journal, NULL, &size) && journal_header(journal)->used > size + journal->size / WORN_PART;
 }

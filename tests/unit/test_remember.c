@@ -476,6 +476,53 @@ static void remember_copies_what_holds(void **state)
 	free(to.memory);
 }
 
+/* No service more is remembered, and half of them are over: a restart makes room, and that once, also when all files are attached
+ * again. */
+static void remember_is_worn_where_it_is_full(void **state)
+{
+	struct attribute more[] = { { "service.name", "one more" } };
+	struct journal to = { .memory = calloc(1, SIZE), .size = SIZE };
+	struct object object = object_of(1);
+	const struct resource *resource;
+	struct remembered *one = NULL;
+	uint32_t file, service = 0, id;
+	struct agent agent, next;
+	char name[32];
+	int err;
+
+	assert_int_equal(begin(*state, &agent), 0);
+	for (file = 0; file < 50; file++) {
+		object.id.inode = file + 1;
+		assert_int_equal(remember_object(agent.remember, &object, 1, file, &one), 0);
+	}
+	do {
+		struct attribute attribute[] = { { "service.name", name } };
+
+		(void)snprintf(name, sizeof(name), "service %u", ++service);
+		assert_int_equal(services_again(agent.services, attribute, 1, &resource), 0);
+		err = remember_service(agent.remember, service, resource);
+	} while (!err);
+	assert_int_equal(err, -ENOSPC);
+	assert_false(remember_worn(*state));
+	for (id = 1; id < service; id += 2)
+		assert_int_equal(remember_forgotten(agent.remember, id), 0);
+	end(&agent);
+	assert_true(remember_worn(*state));
+
+	journal_init(&to, 1, 2);
+	assert_int_equal(remember_copy(*state, &to), 0);
+	assert_int_equal(begin(&to, &next), 0);
+	for (file = 0; file < 50; file++) {
+		object.id.inode = file + 1;
+		assert_int_equal(remember_object(next.remember, &object, 1, file, &one), 0);
+	}
+	assert_false(remember_worn(&to));
+	assert_int_equal(services_again(next.services, more, 1, &resource), 0);
+	assert_int_equal(remember_service(next.remember, service, resource), 0);
+	end(&next);
+	free(to.memory);
+}
+
 /* In a copy each file has one record more, so a journal that is nearly full of files has not all of them in its copy; but all of
  * everything else, and room for what their numbers become. */
 static void remember_copies_a_full_journal(void **state)
@@ -526,6 +573,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(remember_tells_versions_apart, setup, teardown),
 		cmocka_unit_test_setup_teardown(remember_knows_the_last_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(remember_copies_what_holds, setup, teardown),
+		cmocka_unit_test_setup_teardown(remember_is_worn_where_it_is_full, setup, teardown),
 		cmocka_unit_test_setup_teardown(remember_copies_a_full_journal, setup, teardown),
 		cmocka_unit_test_setup_teardown(remember_refuses_contradictions, setup, teardown),
 		cmocka_unit_test_setup_teardown(remember_refuses_metrics_without_room, setup, teardown),
