@@ -162,7 +162,7 @@ int adopt_begin(const struct options *options, const struct kernel_limits *limit
 	err = 0;
 	/* Each try puts one thing out of the way. */
 	for (tries = 0; tries <= HANDOVER_SETS && !err; tries++) {
-		err = handover_look(&ret->pins, schema, &ret->handover);
+		err = handover_look(&ret->pins, schema, !options->once, &ret->handover);
 		if (err)
 			break;
 		/* A look for one interval leaves the host as it was. */

@@ -322,7 +322,7 @@ static uint64_t salt_of(const struct pins_set *set)
 	return salt;
 }
 
-int handover_look(struct pins *pins, const char *schema, struct handover *ret)
+int handover_look(struct pins *pins, const char *schema, bool stays, struct handover *ret)
 {
 	struct handover sets = { .count = 0 };
 	uint64_t *turn = NULL, generation = 1;
@@ -354,7 +354,7 @@ int handover_look(struct pins *pins, const char *schema, struct handover *ret)
 	if (err)
 		return err;
 	adopted = sets.count == 1 && sets.set[0].generation == generation && !strcmp(sets.set[0].schema, schema) &&
-		  !is_worn(&sets.set[0]);
+		  (!stays || !is_worn(&sets.set[0]));
 	if (!adopted)
 		*ret = sets;
 	pins->salt = !adopted && sets.count ? salt_of(&sets.set[sets.count - 1]) : 0;

@@ -21,13 +21,14 @@ struct handover {
  * handover_look - bring what is pinned into one of three states
  * @pins:   open; on return the set to use is chosen: one that is there (@pins->adopted) or one to be made
  * @schema: of this build
+ * @stays:  not for one look alone: then a set whose journal is worn is replaced, too
  * @ret:    @ret->count sets whose totals go into the one to be made
  *
  * Finishes or undoes what an agent that was killed in the middle of a handover left, and sets aside what cannot be read.
  *
  * Return: 0 or -errno.
  */
-int handover_look(struct pins *pins, const char *schema, struct handover *ret);
+int handover_look(struct pins *pins, const char *schema, bool stays, struct handover *ret);
 
 /**
  * handover_prepare - copy what the new set must know before its programs count
