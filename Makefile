@@ -370,7 +370,7 @@ test-sanitized:
 	$(Q)PROBEMETER_TEST_AGENT=$(abspath $(B))/unit/probemeter scripts/test.sh e2e
 
 test-packages:
-	$(Q)scripts/deps.sh build test package
+	$(Q)scripts/deps.sh build service test package
 	$(Q)scripts/tools.sh
 	$(Q)scripts/tools.sh package
 	$(Q)scripts/tools.sh debian
@@ -378,7 +378,7 @@ test-packages:
 	$(Q)scripts/test.sh packages
 
 test-systemd:
-	$(Q)scripts/deps.sh build test package
+	$(Q)scripts/deps.sh build service test package
 	$(Q)scripts/tools.sh
 	$(Q)scripts/tools.sh debian
 	$(Q)$(MAKE) --no-print-directory all deb
