@@ -679,6 +679,17 @@ static int series_move(struct moving *moving)
 	return errno == ENOENT ? 0 : -errno;
 }
 
+/* May there be one cell more? By the rules of cell_make(): overflow series have the last eighth, and what a service's share
+ * leaves. */
+static bool has_share(const struct moving *moving, uint64_t where)
+{
+	const struct kernel *kernel = moving->kernel;
+
+	return where & PM_BUCKET_OVERFLOW ||
+	       (moving->taken[0].cells < kernel->slots / 8 * 7 &&
+		moving->taken[PM_WHERE_SERVICE(where)].cells < kernel->limits.service_cells);
+}
+
 /* The slot of a key, found or taken, as cell.bpf.h does it and beside it. Return: slot, or -1. */
 static long slot_take(struct moving *moving, uint64_t hash, uint64_t where)
 {
@@ -686,7 +697,9 @@ static long slot_take(struct moving *moving, uint64_t hash, uint64_t where)
 	uint64_t mix = pm_mix(hash, where, kernel->salt), expected;
 	uint32_t tries = where & PM_BUCKET_OVERFLOW ? PM_GROUP_TRIES_OVERFLOW : PM_GROUP_TRIES, pass, try, i;
 
-	for (pass = 0; pass < 2; pass++)
+	for (pass = 0; pass < 2; pass++) {
+		if (pass && !has_share(moving, where))
+			return -1;
 		for (try = 0; try < tries; try++)
 			for (i = 0; i < PM_GROUP; i++) {
 				uint32_t group = (uint32_t)((mix >> 3) + try) & (kernel->slots / PM_GROUP - 1);
@@ -705,6 +718,7 @@ static long slot_take(struct moving *moving, uint64_t hash, uint64_t where)
 				__atomic_fetch_add(&moving->taken[PM_WHERE_SERVICE(where)].cells, 1, __ATOMIC_SEQ_CST);
 				return (long)group * PM_GROUP + at;
 			}
+	}
 	return -1;
 }
 
