@@ -401,23 +401,24 @@ static int fd_of(const struct bpf_map *map)
 	return bpf_map__fd(map);
 }
 
-static uint64_t *next_ids(const struct kernel *kernel)
+/* An array of numbers that fits a page, mapped; NULL if that fails. */
+static uint64_t *numbers_map(const struct bpf_map *map)
 {
-	void *memory = mmap(NULL, PM_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd_of(kernel->skeleton->maps.next_id), 0);
+	void *memory = mmap(NULL, PM_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd_of(map), 0);
 
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
-static int ids_copy(const struct pins_set *set, const struct kernel *kernel)
+static int numbers_copy(const struct pins_set *set, const char *name, const struct bpf_map *map)
 {
-	int fd = hash_open(set, "next_id", sizeof(uint32_t), sizeof(uint64_t)), err = 0;
-	uint64_t *to = next_ids(kernel);
+	int fd = hash_open(set, name, sizeof(uint32_t), sizeof(uint64_t)), err = 0;
+	uint64_t *to = numbers_map(map);
 	uint32_t i;
 
 	if (fd < 0 || !to)
 		err = fd < 0 ? fd : -ENOMEM;
 	/* An older build may have had fewer. */
-	for (i = 0; i < PM_NEXT_COUNT && !err; i++)
+	for (i = 0; i < bpf_map__max_entries(map) && !err; i++)
 		if (bpf_map_lookup_elem(fd, &i, &to[i]))
 			err = errno == ENOENT ? 0 : -errno;
 	if (to)
@@ -425,6 +426,14 @@ static int ids_copy(const struct pins_set *set, const struct kernel *kernel)
 	if (fd >= 0)
 		(void)close(fd);
 	return err;
+}
+
+/* Which ids are free. After all that has one, as the old programs go on: then none that was copied is given out again. */
+static int ids_copy(const struct pins_set *set, const struct probe_bpf *skeleton)
+{
+	/* Without these there is less room until forget_orphans() finds them again. */
+	(void)numbers_copy(set, "vacant", skeleton->maps.vacant);
+	return numbers_copy(set, "next_id", skeleton->maps.next_id);
 }
 
 /* What each service has of series and of room for names; its cells are not there yet. */
@@ -527,9 +536,7 @@ int handover_prepare(struct handover *handover, struct kernel *kernel)
 	if (err)
 		return err;
 	usage = hash_open(set, "usage", sizeof(struct pm_usage_key), sizeof(uint64_t));
-	err = ids_copy(set, kernel);
-	if (!err)
-		err = taken_copy(set, kernel);
+	err = taken_copy(set, kernel);
 	if (!err)
 		err = map_copy(old.services, fd_of(skeleton->maps.services), sizeof(struct pm_service_key), sizeof(struct pm_service));
 	if (!err)
@@ -538,6 +545,8 @@ int handover_prepare(struct handover *handover, struct kernel *kernel)
 		err = map_copy(old.series, fd_of(skeleton->maps.series), sizeof(struct pm_series_key), sizeof(struct pm_series));
 	if (!err && usage >= 0)
 		err = map_copy(usage, fd_of(skeleton->maps.usage), sizeof(struct pm_usage_key), sizeof(uint64_t));
+	if (!err)
+		err = ids_copy(set, skeleton);
 	if (!err)
 		started_copy(set, kernel);
 	if (!err)
@@ -564,7 +573,7 @@ struct moving {
 	struct handover *handover;
 	struct kernel *kernel;
 	struct pm_carried *carried;
-	uint64_t *next_id;
+	uint64_t *next_id, *vacant;
 	struct pm_taken *taken; /* by service */
 	struct old old;
 	struct renamed *services;
@@ -604,6 +613,22 @@ static bool strings_copy(const struct moving *moving, uint32_t from, uint32_t to
 	return all;
 }
 
+/* An id that nobody has, as service_id() of service.bpf.h and beside it. 0: there is none. */
+static uint32_t service_id(struct moving *moving)
+{
+	uint64_t seen;
+	uint32_t i;
+
+	for (i = 0; i < PM_VACANT_WORDS; i++) {
+		seen = __atomic_load_n(&moving->vacant[i], __ATOMIC_SEQ_CST);
+		seen &= -seen;
+		if (seen && __atomic_fetch_and(&moving->vacant[i], ~seen, __ATOMIC_SEQ_CST) & seen)
+			return i * 64 + (uint32_t)__builtin_ctzll(seen);
+	}
+	seen = __atomic_fetch_add(&moving->next_id[PM_NEXT_SERVICE], 1, __ATOMIC_SEQ_CST) + 1;
+	return seen < PM_MAX_SERVICES ? (uint32_t)seen : 0;
+}
+
 /* Every old service by its key: the new programs may have met it first, or not at all. */
 static int services_move(struct moving *moving)
 {
@@ -620,8 +645,8 @@ static int services_move(struct moving *moving)
 			continue;
 		if (bpf_map_lookup_elem(to, &key, &fresh)) {
 			fresh = service;
-			fresh.id = (uint32_t)__atomic_fetch_add(&moving->next_id[PM_NEXT_SERVICE], 1, __ATOMIC_SEQ_CST) + 1;
-			if (fresh.id >= PM_MAX_SERVICES)
+			fresh.id = service_id(moving);
+			if (!fresh.id)
 				continue;
 			fresh.seal = pm_seal(&key, fresh.id);
 			(void)strings_copy(moving, PM_OWNER_SERVICE | service.id, PM_OWNER_SERVICE | fresh.id);
@@ -758,7 +783,8 @@ static void cell_move(struct moving *moving, uint64_t hash, uint64_t where, uint
 	if (slot >= 0)
 		carried_add(&moving->carried[slot], count, sum);
 	else if (metric < PM_MAX_METRICS)
-		carried_add(&moving->carried[moving->kernel->slots + PM_DROP_INDEX(metric, PM_DROP_NO_CELL)], count, 0);
+		carried_add(&moving->carried[moving->kernel->slots + PM_DROP_INDEX(metric, service ? PM_DROP_NO_CELL : PM_DROP_NO_SERVICE)],
+			    count, 0);
 }
 
 static void cells_move(struct moving *moving)
@@ -834,10 +860,11 @@ static int totals_move(struct handover *handover, const struct pins *pins, struc
 	void *carried = err ? MAP_FAILED : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	void *taken = mmap(NULL, taken_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd_of(kernel->skeleton->maps.taken), 0);
 
-	moving.next_id = next_ids(kernel);
+	moving.next_id = numbers_map(kernel->skeleton->maps.next_id);
+	moving.vacant = numbers_map(kernel->skeleton->maps.vacant);
 	moving.carried = carried;
 	moving.taken = taken;
-	if (!err && (carried == MAP_FAILED || taken == MAP_FAILED || !moving.next_id))
+	if (!err && (carried == MAP_FAILED || taken == MAP_FAILED || !moving.next_id || !moving.vacant))
 		err = -ENOMEM;
 	for (i = 0; i < handover->count && !err; i++)
 		err = old_move(&moving, &handover->set[i]);
@@ -852,6 +879,8 @@ static int totals_move(struct handover *handover, const struct pins *pins, struc
 		(void)munmap(taken, taken_size);
 	if (moving.next_id)
 		(void)munmap(moving.next_id, PM_PAGE);
+	if (moving.vacant)
+		(void)munmap(moving.vacant, PM_PAGE);
 	if (fd >= 0)
 		(void)close(fd);
 	return err;
