@@ -7,6 +7,7 @@ neither a mount nor a pin.
 import contextlib
 import ctypes
 import json
+import mmap
 import os
 import pathlib
 import subprocess
@@ -16,6 +17,8 @@ from agent import run_to_end
 CLONE_NEWNS = 0x20000
 MS_REC, MS_PRIVATE = 0x4000, 0x40000
 MNT_DETACH = 2
+SYS_BPF = {"x86_64": 321, "aarch64": 280}
+BPF_OBJ_GET = 7
 _libc = ctypes.CDLL(None, use_errno=True)
 _private = False
 
@@ -77,6 +80,21 @@ class Host:
 
     def pins(self):
         return [path for path in self.bpffs.rglob("*") if path.is_file() and path.parent != self.bpffs]
+
+    @contextlib.contextmanager
+    def memory(self, name):
+        """That array of the one set that is pinned, as 64-bit words; only while no agent runs."""
+        path, = (one / name for one in self.sets())
+        shown = json.loads(bpftool("map", "show", "pinned", str(path)))
+        size = -(shown["bytes_value"] * shown["max_entries"] // -mmap.PAGESIZE) * mmap.PAGESIZE
+        text = ctypes.create_string_buffer(bytes(path))
+        attributes = (ctypes.c_uint64 * 2)(ctypes.addressof(text), 0)
+        fd = _libc.syscall(SYS_BPF[os.uname().machine], BPF_OBJ_GET, attributes, ctypes.sizeof(attributes))
+        if fd < 0:
+            raise OSError(ctypes.get_errno(), f"open {path}")
+        with os.fdopen(fd, "rb", buffering=0) as file, mmap.mmap(file.fileno(), size) as memory, \
+                memoryview(memory) as view, view.cast("Q") as words:
+            yield words
 
     def ids(self):
         """{("map" or "link", id)} of everything pinned, asked of bpftool."""

@@ -428,6 +428,83 @@ def other_rules(checks, directory):
         checks.equal("detached: status 0", host.stop("--detach")[0], 0)
 
 
+def less_room(checks, directory):
+    """In less room than what was counted takes, all of it is still counted, and so is what comes then."""
+    with Host(directory, "less") as host, capture.Server() as server, Driven("hammer", "less", "--threads", 2) as one:
+        one.answer()
+        with start_agent(directory, server, "--include", f"path:{one.binary}", host=host) as agent:
+            wait_attached(agent, one)
+            fired = one.ask("fire 300")
+            request = snapshot_after(server)
+            compare(checks, "room", request, one.service, Truth([fired]))
+            kill(agent)
+        with start_agent(directory, server, "--include", f"path:{one.binary}", "--max-cells", "1024", host=host) as agent:
+            wait_attached(agent, one)
+            agent.wait_ready("its turn", lambda: "took over" in agent.output(), 60)
+            for name in ("less room", "events in less room"):
+                request = snapshot_after(server)
+                found = {metric: total(request, one.service, metric) for metric in COUNTERS + HISTOGRAMS}
+                wanted = {metric: sum(row["events" if metric in HISTOGRAMS else "total"]
+                                      for key, row in Truth([fired]).series.items() if key[0] == metric) for metric in found}
+                checks.equal(f"{name}: whole", found, wanted)
+                checks.equal(f"{name}: nothing is dropped", drops(request, "hammer."), {})
+                fired = one.ask("fire 20")
+
+
+def given_back(checks, directory):
+    """Where each id of a service was given out once, one that was given back is there for a new service over a handover, too."""
+    binary = shutil.copy(BUILD / "services/hammer", directory / f"ids-{os.getpid()}")
+    rules = "--include", f"path:{binary}"
+    with Host(directory, "ids") as host, capture.Server() as server, Driven(binary, "ids-first", "--threads", 1) as first:
+        first.answer()
+        with start_agent(directory, server, *rules, host=host) as agent:
+            wait_attached(agent, first)
+            before = first.ask("fire 10")
+            snapshot_after(server)
+            kill(agent)
+        with host.memory("next_id") as words:
+            words[1] = 4095
+        with host.memory("vacant") as words:
+            words[63] = 1 << 62
+        # It looks for ids that nobody has after its first export, which is its last.
+        with start_agent(directory, server, *rules, "--max-cells", "65536", host=host, OTEL_METRIC_EXPORT_INTERVAL=600000) as agent:
+            wait_attached(agent, first)
+            agent.wait_ready("its turn", lambda: "took over" in agent.output(), 60)
+            with Driven(binary, "ids-later", "--threads", 1, "--fire", 20) as later:
+                answer = later.answer()
+            agent.stop()
+            counts(checks, "the new service", server.requests[-1], later.service, Truth([answer]))
+            counts(checks, "the one before", server.requests[-1], first.service, Truth([before]))
+            checks.equal("nothing is dropped", drops(server.requests[-1], "hammer."), {})
+
+
+def worn(checks, directory):
+    """A journal full of what is over: one look goes on with its totals as they are, and the next agent makes room."""
+    with Host(directory, "worn") as host, capture.Server() as server, Driven("hammer", "worn", "--threads", 2) as one:
+        one.answer()
+        with start_agent(directory, server, host=host) as agent:
+            wait_attached(agent, one)
+            truth = Truth([one.ask("fire 30")])
+            snapshot_after(server)
+            kill(agent)
+        with host.memory("journal") as words:
+            used = words[3]
+            words[4 + used // 8] = 10 | 300 << 42  # a record of what is gone, 300 KiB
+            words[3] += 8 + (300 << 10)
+        status, _, said = run_to_end("run", "--once", *host.flags, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp,
+                                     OTEL_METRIC_EXPORT_INTERVAL=500)
+        checks.equal("one look: status 0", status, 0)
+        checks.ok("one look: goes on", any("goes on with the totals" in line for line in said), said)
+        counts(checks, "one look", server.requests[-1], one.service, truth)
+        with start_agent(directory, server, host=host) as agent:
+            wait_attached(agent, one)
+            agent.wait_ready("its turn", lambda: "took over" in agent.output(), 60)
+            counts(checks, "an agent", snapshot_after(server), one.service, truth)
+            kill(agent)
+        with host.memory("journal") as words:
+            checks.ok("room is made", words[3] < used + (100 << 10), (words[3], used))
+
+
 def schema(checks, directory):
     """The name of the pins changes with anything that programs do, and not with a comment."""
     def of(change):
@@ -603,7 +680,8 @@ def main():
     parts = (("restarts", restarts), ("restarts, perf_event links", lambda c, d: restarts(c, d, "--links", "perf_event")),
              ("upgrades and back", upgrades),
              ("upgrades and back, perf_event links", lambda c, d: upgrades(c, d, "--links", "perf_event")),
-             ("nobody looks", away), ("written over", written), ("deltas", deltas), ("past 2^64", wrapped), ("other rules", other_rules), ("schema", schema),
+             ("nobody looks", away), ("written over", written), ("deltas", deltas), ("past 2^64", wrapped), ("other rules", other_rules),
+             ("less room", less_room), ("ids given back", given_back), ("worn", worn), ("schema", schema),
              ("one agent", one_agent), ("detach", detach),
              ("unreadable pins", unreadable), ("no bpffs", without_bpffs))
     with scratch("restart") as directory:
