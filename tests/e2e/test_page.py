@@ -44,7 +44,7 @@ int main(int argc, char **argv)
 }
 """
 # Levels that may well be the same for long: its dependencies work, and connections last.
-STILL = {"health.dependencies.status", "database.connections.active", "connections.active"}
+STILL = {"health.dependencies.status", "database.connections.active", "connections.active", "execution.queue.depth"}
 TEXT = "(document.body?.innerText ?? '')"
 
 
