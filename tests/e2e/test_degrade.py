@@ -160,7 +160,7 @@ def at_start(checks, directory):
         with start_agent(directory, server, host=host) as agent:
             wait_attached(agent, one)
             exact(checks, "the next agent", snapshot_after(server), one)
-            checks.ok("it goes on where the first one ended", said(agent, "with the totals") or said(agent, "takes over the totals"),
+            checks.ok("it goes on where the first one ended", said(agent, "with the totals") or said(agent, "took over"),
                       agent.tail())
             checks.equal("no step back", steps_back([before, server.requests[-1]], {one.service})[:3], [])
         one.untouched(checks, "no memory at the start")

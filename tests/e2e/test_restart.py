@@ -359,11 +359,11 @@ def other_rules(checks, directory):
         one.answer()
 
         @contextlib.contextmanager
-        def agent(*flags):
+        def agent(*flags, turn="took over"):
             # Nobody else of this host takes room.
             with start_agent(directory, server, "--include", f"path:{one.binary}", *flags, host=host) as agent:
                 wait_attached(agent, one)
-                agent.wait_ready("its turn", lambda: "takes over" not in agent.output() or "took over" in agent.output(), 60)
+                agent.wait_ready("its turn", lambda: turn in agent.output(), 60)
                 yield agent
                 kill(agent)
 
@@ -382,7 +382,7 @@ def other_rules(checks, directory):
                 metric = metric.replace("_", ".")
                 checks.equal(f"{name}: {metric}", values(request, one.service, metric), want)
 
-        with agent() as first:
+        with agent(turn="counting goes on in") as first:
             one.ask("fire 30")
             before = snapshot_after(server)
         asked = one.ask("fire 10")  # nobody looks
@@ -421,7 +421,7 @@ def other_rules(checks, directory):
             checks.equal("excluded: nothing of it", [point.key() for point in request.points() if point.service == one.service], [])
             gone = one.ask("fire 7")
             kill(none)
-        with agent() as _:
+        with agent(turn="goes on with the totals") as _:
             now, last = one.ask("fire 10"), now
             checks.equal("counted again: all but that", total(snapshot_after(server), one.service, "hammer.count.four"),
                          sum(truth("hammer.count.four", (None, last), (gone, now)).values()))
