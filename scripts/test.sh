@@ -98,11 +98,11 @@ done
 
 for group in "$@"; do
     list=$(tests_of "$group") || exit 2
-    # Unit tests share nothing and partly wait: all at once. Fuzz targets two at a time. The others have the machine to
+    # Unit tests share nothing and partly wait: all at once. Fuzz targets three at a time. The others have the machine to
     # themselves.
     case $group in
     unit) at_once=1000 ;;
-    fuzz) at_once=2 ;;
+    fuzz) at_once=3 ;;
     *) at_once=1 ;;
     esac
     if [ $at_once != 1 ]; then
@@ -112,7 +112,7 @@ for group in "$@"; do
                 while [ "$(jobs -r | wc -l)" -ge $at_once ]; do
                     wait -n
                 done
-                [ $at_once != 2 ] || echo "--- $test: begins, $at_once at a time ($((begins += 1)) of $(wc -w <<<"$list"))"
+                [ $at_once != 3 ] || echo "--- $test: begins, $at_once at a time ($((begins += 1)) of $(wc -w <<<"$list"))"
                 { start_one "$test" >"$work/${test##*/}"; echo $? >"$work/${test##*/}.status"; } &
             done
             wait

@@ -116,7 +116,7 @@ def upgrades(checks, directory, *arguments):
             snapshot_after(server)
             kill(agent)
         how, brief = [], []
-        for turn in range(5):
+        for turn in range(3 if arguments else 5):
             which = "new" if turn % 2 == 0 or dice.random() < 0.3 else "old"
             with start_agent(directory, server, *arguments, host=host, binary=builds[which]) as agent:
                 with contextlib.suppress(Failed):  # to be killed in the middle of a handover, or behind it
