@@ -224,8 +224,8 @@ def charts_by_key(checks, tab):
     tab.evaluate("[...document.querySelectorAll('.metric')].find(card => card.querySelector('.name').textContent === "
                  "'script.executions.total').querySelector('canvas').focus()")
     said = []
-    for key in ("ArrowLeft", "ArrowLeft", "ArrowLeft"):
-        tab.key(key)
+    for _ in range(3):
+        tab.key("ArrowLeft")
         said.append(tab.evaluate("document.querySelector('#tip').innerText"))
     checks.ok("arrow keys walk through a chart", len(set(said)) == 3 and all("status=" in words and "/s" in words for words in said), said)
     checks.equal("in a place that is read out", tab.evaluate("document.querySelector('#tip').getAttribute('role')"), "status")
@@ -237,6 +237,12 @@ def late(checks, browser, url):
     """A page that is opened now shows what was before."""
     tab = browser.open(url)
     tab.wait("its first look", "looks > 0")
+    missing_s = 46 - tab.evaluate("snapshot.agent.uptime_ms") / 1000  # a moment is remembered every ten seconds
+    if missing_s > 0:
+        tab.close()
+        time.sleep(missing_s)
+        tab = browser.open(url)
+        tab.wait("its first look", "looks > 0")
     moments, minutes = tab.evaluate("[times.filter(ms => ms < snapshot.time_unix_ms).length, (span().now - span().from) / 60000]")
     checks.ok("opened late, it has moments from before", moments >= 4 and minutes > 0.6, (moments, minutes))
     past = "[...known.values()].filter(one => one.row && snapshot.metrics[one.row.metric].name === {!r})"

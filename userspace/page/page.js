@@ -353,7 +353,11 @@ function walk(card, event) {
 		return;
 	event.preventDefault();
 	const before = card.ms === undefined ? times.length : nearest(card.ms);
-	const at = step ? Math.max(nearest(card.area.from), Math.min(times.length - 1, before + step)) : -1;
+	const from = nearest(card.area.from);
+	let at = step ? Math.max(from, Math.min(times.length - 1, before + step)) : -1;
+	/* The newest moment may not be drawn yet, and gaps have nothing to say: on to the next one that does. */
+	while (at > from && !wordsAt(card, at).length)
+		at--;
 	point(card, at);
 	card.ms = times[at];
 }
