@@ -508,7 +508,10 @@ int pins_remove(const char *bpffs, struct pins_found *ret)
 	err = join(base, bpffs, "probemeter");
 	if (!err)
 		err = walk(base, find_one, ret);
-	return err ? err : remove_tree(base);
+	if (!err)
+		err = walk(base, remove_one, NULL);
+	/* Empty it holds nothing. A service manager that lets us write there alone keeps us from removing the place itself. */
+	return err || !rmdir(base) || errno == EROFS || errno == EBUSY ? err : -errno;
 }
 
 static bool still_there(const struct pins_id *id)
