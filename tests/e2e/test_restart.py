@@ -438,7 +438,7 @@ def less_room(checks, directory):
             request = snapshot_after(server)
             compare(checks, "room", request, one.service, Truth([fired]))
             kill(agent)
-        with start_agent(directory, server, "--include", f"path:{one.binary}", "--max-cells", "1024", host=host) as agent:
+        with start_agent(directory, server, "--include", f"path:{one.binary}", "--max-cells", "2048", host=host) as agent:
             wait_attached(agent, one)
             agent.wait_ready("its turn", lambda: "took over" in agent.output(), 60)
             for name in ("less room", "events in less room"):
