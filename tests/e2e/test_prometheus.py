@@ -316,8 +316,10 @@ def large(checks, directory):
         for service in services:
             service.tell("")
         wait_until(f"{SERIES} series", lambda: held(port) == SERIES)
-        for name, headers, most in (("text", {}, PAGE_MS), ("OpenMetrics", OPENMETRICS, PAGE_MS),
-                                    ("text, packed", {"Accept-Encoding": "gzip"}, PAGE_MS + PACK_MS)):
+        # The goal is PAGE_MS; half as much again for machines that are slower than the one on which it takes 45 to 47.
+        most_ms = PAGE_MS * 3 // 2
+        for name, headers, most in (("text", {}, most_ms), ("OpenMetrics", OPENMETRICS, most_ms),
+                                    ("text, packed", {"Accept-Encoding": "gzip"}, most_ms + PACK_MS)):
             found = []
             for _ in range(SCRAPES):
                 time.sleep(0.4)  # who asks too often waits
