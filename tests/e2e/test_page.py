@@ -74,11 +74,17 @@ def first_pixel(png):
     return tuple(data[1:1 + min(size, 3)])
 
 
+CARD = "[...document.querySelectorAll('.metric')].find(card => card.querySelector('.name').textContent === {!r})"
+
+
 def drawn(tab, name):
-    """How many colours the chart of a metric has: a blank one has one."""
+    """How many colours the chart of a metric has: a blank one has one. Only what is in sight is drawn, and a card that has just come
+    into sight is known to be there a frame later."""
+    card = CARD.format(name)
+    tab.evaluate(f"{card}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
+    tab.wait(f"{name} in sight", f"visible.has({card})")
     return tab.evaluate(f"""(() => {{
-        const card = [...document.querySelectorAll('.metric')].find(card => card.querySelector('.name').textContent === {name!r});
-        card.scrollIntoView({{block: 'center', behavior: 'instant'}});
+        const card = {card};
         drawCard(card);
         const canvas = card.querySelector('canvas'), data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
         const colours = new Set();
@@ -88,8 +94,7 @@ def drawn(tab, name):
 
 
 def card_text(tab, name):
-    return tab.evaluate("[...document.querySelectorAll('.metric')].find(card => card.querySelector('.name').textContent === "
-                        f"{name!r})?.innerText || ''")
+    return tab.evaluate(f"{CARD.format(name)}?.innerText || ''")
 
 
 def content(checks, tab, agent, service, evil):
@@ -118,8 +123,7 @@ def content(checks, tab, agent, service, evil):
     checks.ok("its numbers are the service's", 0 < total <= account and account - total < 200, (total, account))
     shown = card_text(tab, "script.executions.total")
     checks.ok("a counter shows its rate and its total", "/s" in shown and "in all" in shown and "status=" in shown, shown)
-    label = tab.evaluate("[...document.querySelectorAll('.metric')].find(card => card.querySelector('.name').textContent === "
-                         "'script.execution.duration').querySelector('canvas').getAttribute('aria-label')")
+    label = tab.evaluate(f"{CARD.format('script.execution.duration')}.querySelector('canvas').getAttribute('aria-label')")
     checks.ok("a chart says in words what it shows", "Heatmap of script.execution.duration" in label and "p99" in label, label)
 
 
@@ -221,8 +225,7 @@ def charts_by_key(checks, tab):
     """A chart is read without a pointer: arrow keys go from moment to moment, and what is there is said."""
     tab.look(1280, 900, False)
     drawn(tab, "script.executions.total")
-    tab.evaluate("[...document.querySelectorAll('.metric')].find(card => card.querySelector('.name').textContent === "
-                 "'script.executions.total').querySelector('canvas').focus()")
+    tab.evaluate(f"{CARD.format('script.executions.total')}.querySelector('canvas').focus()")
     said = []
     for _ in range(3):
         tab.key("ArrowLeft")
