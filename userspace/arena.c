@@ -3,7 +3,8 @@
  * arena.c - a list of big blocks, used from the front.
  *
  * Consumes requests of any size, produces zeroed memory, and leaves lifetimes to whoever owns the arena: one export,
- * one parse. Under AddressSanitizer what is not handed out is poisoned, so that a stale pointer is found after a reset.
+ * one parse. A round that needed several blocks gets one for all of it the next time, as what is left at the ends of several
+ * is lost. Under AddressSanitizer what is not handed out is poisoned, so that a stale pointer is found after a reset.
  */
 #include "arena.h"
 
@@ -34,6 +35,7 @@ struct arena_block {
 struct arena {
 	struct arena_block *block; /* the one in use, older ones behind it */
 	size_t bytes;
+	size_t first; /* of the next first block, as far as the last round tells */
 };
 
 struct arena *arena_new(void)
@@ -52,11 +54,13 @@ static size_t arena_place(const struct arena_block *block, size_t bytes, size_t 
 
 static struct arena_block *arena_grow(struct arena *arena, size_t least)
 {
-	size_t size = arena->block ? 2 * arena->block->size : ARENA_FIRST_BYTES;
+	size_t size = arena->block ? 2 * arena->block->size : arena->first;
 	struct arena_block *block;
 
-	if (size > ARENA_BLOCK_BYTES)
+	if (arena->block && size > ARENA_BLOCK_BYTES)
 		size = ARENA_BLOCK_BYTES;
+	if (size < ARENA_FIRST_BYTES)
+		size = ARENA_FIRST_BYTES;
 	if (size < least)
 		size = least;
 	block = malloc(sizeof(*block) + size);
@@ -135,26 +139,34 @@ char *arena_printf(struct arena *arena, const char *format, ...)
 	return text;
 }
 
-void arena_reset(struct arena *arena)
+static void blocks_free(struct arena *arena)
 {
-	struct arena_block *keep = NULL, *block, *next;
+	struct arena_block *block, *next;
 
-	for (block = arena->block; block; block = block->next)
-		if (!keep || block->size > keep->size)
-			keep = block;
 	for (block = arena->block; block; block = next) {
 		next = block->next;
-		if (block != keep)
-			free(block);
+		free(block);
 	}
-	arena->block = keep;
+	arena->block = NULL;
 	arena->bytes = 0;
-	if (!keep)
+}
+
+void arena_reset(struct arena *arena)
+{
+	struct arena_block *block;
+	size_t used = 0;
+
+	for (block = arena->block; block; block = block->next)
+		used += block->used;
+	block = arena->block;
+	/* One block that was of use stays; one that is left over from a much larger round does not. */
+	if (block && !block->next && (block->size <= ARENA_FIRST_BYTES || used >= block->size / 4)) {
+		block->used = 0;
+		ASAN_POISON_MEMORY_REGION(block->bytes, block->size);
 		return;
-	keep->next = NULL;
-	keep->used = 0;
-	arena->bytes = sizeof(*keep) + keep->size;
-	ASAN_POISON_MEMORY_REGION(keep->bytes, keep->size);
+	}
+	blocks_free(arena);
+	arena->first = used + used / 8;
 }
 
 size_t arena_bytes(const struct arena *arena)
@@ -164,13 +176,8 @@ size_t arena_bytes(const struct arena *arena)
 
 void arena_free(struct arena *arena)
 {
-	struct arena_block *block, *next;
-
 	if (!arena)
 		return;
-	for (block = arena->block; block; block = next) {
-		next = block->next;
-		free(block);
-	}
+	blocks_free(arena);
 	free(arena);
 }

@@ -28,7 +28,7 @@ char *arena_strndup(struct arena *arena, const char *text, size_t length);
 /* As asprintf(), into the arena; NULL if memory is short. */
 char *arena_printf(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Everything handed out is gone; the largest block is kept for the next round. */
+/* Everything handed out is gone. Rounds of about the same size take memory from the system twice at most. */
 void arena_reset(struct arena *arena);
 
 /* Bytes taken from the system, for the agent's own account. */

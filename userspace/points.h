@@ -61,17 +61,19 @@ struct bucket_count {
 	uint64_t count;
 };
 
-/* One series at one time. */
+/* One series at one time. Tens of thousands of them are held at once, so there are no holes between the fields. */
 struct point {
 	const struct resource *resource;
 	const struct metric *metric;
 	const char *value[PROBEMETER_MAX_LABELS]; /* label values, valid UTF-8, one per label */
-	bool overflow; /* the overflow series: no label values, otel.metric.overflow=true */
 	enum point_type type;
-	bool monotonic;
 	enum temporality temporality;
-	uint64_t start_unix_ns; /* 0 for a gauge */
+	bool overflow; /* the overflow series: no label values, otel.metric.overflow=true */
+	bool monotonic;
 	bool ended; /* the series ends here: it has no value any more, and all numbers below are 0 */
+	bool has_sum; /* of a histogram; false where negative values were seen */
+	uint32_t bound_count; /* POINT_HISTOGRAM */
+	uint64_t start_unix_ns; /* 0 for a gauge */
 	union {
 		int64_t integer; /* POINT_SUM */
 		double real; /* POINT_GAUGE */
@@ -79,16 +81,14 @@ struct point {
 	/* Histograms. */
 	uint64_t count;
 	double sum;
-	bool has_sum; /* false where negative values were seen */
 	const double *bound; /* POINT_HISTOGRAM: @bound_count, ascending, and one more bucket */
-	uint32_t bound_count;
 	uint64_t *bucket;
 	int32_t scale; /* POINT_EXPONENTIAL */
+	uint32_t cell_count;
+	struct bucket_count *cell; /* what these were made from (exponential.h), by sign and index, none empty */
 	uint64_t zero_count;
 	struct exponential_buckets positive;
 	struct exponential_buckets negative;
-	struct bucket_count *cell; /* what these were made from (exponential.h), by sign and index, none empty */
-	uint32_t cell_count;
 };
 
 /* One export: points ordered by resource, then scope, then metric (equal ones adjacent, compared by address for the

@@ -125,13 +125,15 @@ static void note_trouble(void *context, const struct ship_result *so_far)
 	(void)pthread_mutex_unlock(&sender->lock);
 }
 
-/* @all: the limits of all requests together. */
+/* @all: the limits of all requests together. A body is given back with its verdict, so that the next export's do not stand
+ * beside those of this one. */
 static void job_send(struct sender *sender, const struct job *job, const struct ship_limit *all)
 {
 	uint64_t deadline = now_ms() + all->budget_ms, now;
 	size_t i;
 
 	for (i = 0; i < job->count; i++) {
+		struct request *request = &job->request[i];
 		struct sender_result *result = &job->result[i];
 		struct ship_limit limit = *all;
 
@@ -139,7 +141,9 @@ static void job_send(struct sender *sender, const struct job *job, const struct 
 		if (i && (now >= deadline || (all->stop_fd >= 0 && is_ending(sender))))
 			return;
 		limit.budget_ms = deadline > now ? deadline - now : 1;
-		result->err = ship_send(sender->ship, job->request[i].body, job->request[i].size, &limit, &result->ship);
+		result->err = ship_send(sender->ship, request->body, request->size, &limit, &result->ship);
+		free((void *)request->body);
+		request->body = NULL;
 		result->delivery = delivery_of(result->err, &result->ship);
 		if (result->delivery != DELIVERY_DONE && result->delivery != DELIVERY_REFUSED)
 			return;

@@ -68,6 +68,31 @@ static void arena_reset_reuses_its_memory(void **state)
 	arena_free(arena);
 }
 
+/* Several blocks become one for all of it, and a round that is much smaller gives the memory back. */
+static void arena_fits_the_last_round(void **state)
+{
+	enum { BIG = 3 << 20, ROUNDS = 4 };
+	struct arena *arena = arena_new();
+	size_t bytes[ROUNDS];
+
+	(void)state;
+	for (int round = 0; round < ROUNDS; round++) {
+		for (int i = 0; i < 3; i++)
+			assert_non_null(arena_alloc(arena, BIG, 8));
+		bytes[round] = arena_bytes(arena);
+		arena_reset(arena);
+	}
+	assert_true(bytes[0] > 3 * BIG);
+	assert_in_range(bytes[1], 3 * BIG, 3 * BIG + 3 * BIG / 4);
+	assert_int_equal(bytes[3], bytes[1]);
+	for (int round = 0; round < 2; round++) {
+		assert_non_null(arena_alloc(arena, 1000, 8));
+		arena_reset(arena);
+	}
+	assert_true(arena_bytes(arena) < BIG);
+	arena_free(arena);
+}
+
 /* Copies and formatted text are the caller's text, closed by NUL. */
 static void arena_copies_text(void **state)
 {
@@ -88,6 +113,7 @@ int main(void)
 		cmocka_unit_test(arena_gives_zeroed_aligned_pieces),
 		cmocka_unit_test(arena_serves_big_and_refuses_absurd),
 		cmocka_unit_test(arena_reset_reuses_its_memory),
+		cmocka_unit_test(arena_fits_the_last_round),
 		cmocka_unit_test(arena_copies_text),
 	};
 
