@@ -153,6 +153,8 @@ static void object_found(void *context, struct object *object)
 	/* Where rules choose, only for a process that is counted, or was by the same rules, or if the command line says so. */
 	if (!rules_choose(agent->rules) || is_asked_for(agent, object->path) || adopt_stays(&agent->adopted, object))
 		object_attach(agent, object);
+	else
+		watch_hurry(agent->watch, agent_clock_ns(CLOCK_MONOTONIC));
 }
 
 static void object_gone(void *context, struct object *object)

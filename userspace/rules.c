@@ -141,6 +141,12 @@ static bool uids_parse(const char *text, struct rule *rule)
 	return !*end && rule->first <= rule->last && rule->last <= 0xffffffff;
 }
 
+/* A kind of selector that nobody knows is more likely misspelt than a GLOB, and a rule that matches nothing is found late. */
+static bool kind_misspelt(const struct rule *rule)
+{
+	return rule->kind->matches == any_matches && rule->glob[strspn(rule->glob, "abcdefghijklmnopqrstuvwxyz_")] == ':';
+}
+
 static int rule_add(struct rules *rules, enum rule_verb verb, const char *selector, const char *name, char *error,
 		    size_t error_size)
 {
@@ -155,7 +161,7 @@ static int rule_add(struct rules *rules, enum rule_verb verb, const char *select
 	rule->name = name ? arena_strdup(rules->arena, name) : NULL;
 	if (!rule->glob || (name && !rule->name))
 		return -ENOMEM;
-	if (!*rule->glob || (rule->kind->matches == uid_matches && !uids_parse(rule->glob, rule))) {
+	if (!*rule->glob || kind_misspelt(rule) || (rule->kind->matches == uid_matches && !uids_parse(rule->glob, rule))) {
 		(void)snprintf(error, error_size,
 			       "'%.200s': expected path:GLOB, cgroup:GLOB, unit:GLOB, uid:N or uid:N-M, or a GLOB of any of the first three",
 			       selector);

@@ -6,7 +6,7 @@
  * readable and when it is due.
  *
  *   at the first event      wait BATCH_NS, then take all there are: new files are attached now, or never for who is gone
- *   SETTLE_NS after that    look at the processes that these were about
+ *   SETTLE_NS after that    look at the processes that these were about; at once where a file cannot be attached before
  *   before an export        both, and what was unloaded
  *   every SWEEP_NS          a tenth of /proc, for what no event told of, and the patterns
  *   after lost events       all of /proc; also after a CPU has come back, on which nobody listened for a moment
@@ -232,6 +232,11 @@ int watch_run(struct watch *watch, uint64_t now_ns, bool *ret_settled)
 		watch->settle_ns = discover_unsettled(watch->discovery) ? now_ns + BATCH_NS : 0;
 	}
 	return err;
+}
+
+void watch_hurry(struct watch *watch, uint64_t now_ns)
+{
+	watch->settle_ns = now_ns;
 }
 
 int watch_settle(struct watch *watch, uint64_t now_ns)

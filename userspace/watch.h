@@ -33,6 +33,9 @@ uint64_t watch_due(const struct watch *watch);
  */
 int watch_run(struct watch *watch, uint64_t now_ns, bool *ret_settled);
 
+/* A file waits for what its processes say: they are looked at in this turn, not a second later. */
+void watch_hurry(struct watch *watch, uint64_t now_ns);
+
 /* Bring discovery up to date with this moment: before levels are read. Return: 0 or -errno. */
 int watch_settle(struct watch *watch, uint64_t now_ns);
 

@@ -5,6 +5,7 @@ import os
 import pathlib
 import signal
 import sys
+import time
 
 import brief
 import elf
@@ -85,6 +86,21 @@ def by_path(checks, directory, binary):
             checks.equal(f"{flag} {rule}: nothing of it is exported",
                          brief.Resources(snapshot_after(server)).named(own_name("bad")), [])
             checks.ok(f"{flag} {rule}: nor said attached", f"attached: '{bad}'" not in agent.output(), agent.output())
+
+
+def soon(checks, directory, binary):
+    """Rules that choose are asked at once: a new file is attached as fast as without them."""
+    for rule in (("--exclude", "uid:4294967294"), ("--include", "path:*/soon-*")):
+        with Server() as server, start(directory, server, *rule) as agent:
+            agent.wait_ready("the first look", lambda: "no process has probes" in agent.output() or "attached:" in agent.output())
+            took = []
+            for number in range(5):
+                with brief.staying(brief.copy(binary, f"soon-{number}"), 0, OTEL_SERVICE_NAME=own_name("soon")) as process:
+                    since = time.monotonic()
+                    agent.wait_attached(process.pid, pathlib.Path(os.readlink(f"/proc/{process.pid}/exe")))
+                    took.append(time.monotonic() - since)
+            # Without being asked at once a file waits for the next look at processes, a second later.
+            checks.ok(f"{' '.join(rule)}: within half a second", sorted(took)[2] < 0.5, took)
 
 
 def by_uid(checks, directory, binary):
@@ -183,7 +199,7 @@ def wrong(checks, directory, _):
     """A rule that says nothing is an error, not a rule less."""
     policy = directory / "wrong"
     policy.write_text("include path:/srv/*\nexclude uid:root\n")
-    for arguments, words in ((["--exclude", "uid:root"], "uid:N"), (["--service", "x"], "GLOB=NAME"),
+    for arguments, words in ((["--exclude", "uid:root"], "uid:N"), (["--include", "pth:/srv/*"], "path:GLOB"), (["--service", "x"], "GLOB=NAME"),
                              (["--policy", policy], "line 2"), (["--policy", directory / "none"], "No such file")):
         status, _, lines = run_to_end("run", "--once", "--exporter", "console", *arguments)
         checks.equal(f"{arguments[0]} {os.path.basename(arguments[1])}: status 2, one line", (status, len(lines)),
@@ -200,7 +216,7 @@ def main():
     with scratch("policy") as directory:
         directory.chmod(0o755)
         binary = brief.build(directory)
-        for name, part in (("path", by_path), ("uid", by_uid), ("cgroup", by_cgroup), ("dropped", dropped),
+        for name, part in (("path", by_path), ("soon", soon), ("uid", by_uid), ("cgroup", by_cgroup), ("dropped", dropped),
                            ("names", names), ("wrong", wrong)):
             if only and name not in only:
                 continue
