@@ -64,7 +64,7 @@ struct agent {
 	struct progress progress; /* of attaching to what one look at the host has found */
 	uint64_t phase_ns; /* of the exports within the interval */
 	uint64_t quiet_ms; /* of the last export, see sender_flush() */
-	int lock;
+	int lock, pins_lock; /* of the run directory and of the pins; -1: not held */
 	uint64_t collected_ns; /* when, CLOCK_MONOTONIC; 0: not yet */
 	int signal_fd;
 	bool told; /* to end, by a signal that has been read */
@@ -78,6 +78,9 @@ uint64_t agent_clock_ns(clockid_t clock);
 /* The flags about who is counted, what, and in how much room. Return: 0 or -errno. */
 int agent_read_rules(struct agent *agent);
 int agent_read_bounds(struct agent *agent);
+
+/* Give up what keeps other agents away. */
+void agent_unlock(struct agent *agent);
 
 /* Told to do nothing: then nothing of an earlier agent goes on either. Return: 0 or -errno, -EBUSY if another one runs. */
 int agent_idle(struct agent *agent);

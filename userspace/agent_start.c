@@ -69,6 +69,22 @@ int agent_read_bounds(struct agent *agent)
 	return err;
 }
 
+/* An agent with another --run-dir, but the same --bpffs, would take over the pins of one that lives. Where pins cannot be,
+ * there is nothing to take. */
+static int lock_pins(struct agent *agent)
+{
+	char base[PINS_PATH];
+	pid_t pid = 0;
+	int err = pins_base(agent->options->bpffs, true, base);
+
+	agent->pins_lock = err ? err : lock_directory(base, &pid);
+	if (agent->pins_lock != -EBUSY)
+		return 0;
+	log_message(LOG_ERROR, "run: the pins in '%s' are those of another agent, process %d (0: not to be seen from here); one host needs one "
+		    "agent: end that one, or give this one another place with --bpffs", base, pid);
+	return -EBUSY;
+}
+
 static int lock(struct agent *agent)
 {
 	const char *directory = agent->options->run_dir;
@@ -83,7 +99,18 @@ static int lock(struct agent *agent)
 	else if (agent->lock < 0)
 		log_message(LOG_ERROR, "run: '%s' " SHORTAGE_LOG_LOCK ": %s; give another one with --run-dir", directory,
 			    strerror(-agent->lock));
+	if (agent->lock >= 0 && lock_pins(agent)) {
+		lock_release(agent->lock);
+		agent->lock = -EBUSY;
+	}
 	return agent->lock < 0 ? agent->lock : 0;
+}
+
+void agent_unlock(struct agent *agent)
+{
+	lock_release(agent->pins_lock);
+	lock_release(agent->lock);
+	agent->pins_lock = agent->lock = -1;
 }
 
 /* Told to do nothing: then nothing of an earlier agent goes on either. */
@@ -266,5 +293,6 @@ void agent_finish(struct agent *agent)
 	adopt_end(&agent->adopted);
 	rules_free(agent->rules);
 	trims_free(agent->trims);
-	lock_release(agent->lock);
+	if (agent->pins_lock >= 0)
+		pins_base_leave(agent->options->bpffs);
 }

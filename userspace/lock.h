@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * lock.h - one agent on a host.
+ * lock.h - one agent on a host, and one for a set of pins, whatever its --run-dir.
  */
 #ifndef PROBEMETER_LOCK_H
 #define PROBEMETER_LOCK_H
@@ -19,5 +19,8 @@ void lock_release(int lock);
 
 /* Who holds it: 1 and the pid (0: outside of our pid namespace), 0 if nobody does, or -errno. */
 int lock_holder(const char *directory, pid_t *ret_pid);
+
+/* As lock_take(), of a directory in which no file can be made; it must be there. -ENOENT if it is not. */
+int lock_directory(const char *path, pid_t *ret_pid);
 
 #endif

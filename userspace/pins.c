@@ -497,6 +497,23 @@ bool pins_there(const char *bpffs)
 	return is_bpffs(bpffs) && !join(base, bpffs, "probemeter") && !lstat(base, &st);
 }
 
+int pins_base(const char *bpffs, bool make, char *ret)
+{
+	int err = is_bpffs(bpffs) ? join(ret, bpffs, "probemeter") : -ENOENT;
+
+	if (!err && make)
+		err = make_directory(ret);
+	return err;
+}
+
+void pins_base_leave(const char *bpffs)
+{
+	char base[PINS_PATH];
+
+	if (!pins_base(bpffs, false, base))
+		(void)rmdir(base);
+}
+
 int pins_remove(const char *bpffs, struct pins_found *ret)
 {
 	char base[PINS_PATH];

@@ -96,4 +96,11 @@ void pins_found_free(struct pins_found *found);
 /* Is there anything of us? */
 bool pins_there(const char *bpffs);
 
+/* The directory of all sets at @ret (PINS_PATH bytes), to be locked, made if @make. Return: 0 or -errno; -ENOENT where pins cannot
+ * be, or are not. */
+int pins_base(const char *bpffs, bool make, char *ret);
+
+/* It goes if there is nothing in it. */
+void pins_base_leave(const char *bpffs);
+
 #endif

@@ -246,7 +246,7 @@ static bool rest(struct agent *agent)
 
 int run(const struct options *options)
 {
-	struct agent agent = { .options = options, .started = options, .lock = -1, .noop = options_noop_reason(options),
+	struct agent agent = { .options = options, .started = options, .lock = -1, .pins_lock = -1, .noop = options_noop_reason(options),
 			       .started_unix_ns = agent_clock_ns(CLOCK_REALTIME) };
 	sigset_t signals;
 	bool end = false;
@@ -267,9 +267,10 @@ int run(const struct options *options)
 		log_message(LOG_INFO, "%s", agent.noop);
 		err = agent_idle(&agent);
 		if (options->once || err == -EBUSY) {
+			err = exit_code(&agent, err);
 			trims_free(agent.trims);
-			lock_release(agent.lock);
-			return exit_code(&agent, err);
+			agent_unlock(&agent);
+			return err;
 		}
 	} else {
 		err = agent_read_rules(&agent);
@@ -288,8 +289,7 @@ int run(const struct options *options)
 		end = err || rest(&agent);
 		answers_free(agent.answers);
 		agent.answers = NULL;
-		lock_release(agent.lock);
-		agent.lock = -1;
+		agent_unlock(&agent);
 		if (end) {
 			rules_free(agent.rules);
 			trims_free(agent.trims);
@@ -303,5 +303,7 @@ int run(const struct options *options)
 	}
 	options_free(&agent.reloaded);
 	(void)close(agent.signal_fd);
-	return exit_code(&agent, err);
+	err = exit_code(&agent, err);
+	agent_unlock(&agent);
+	return err;
 }

@@ -194,10 +194,25 @@ int stop_detach(const struct options *options)
 	return err ? err : semaphores_prove();
 }
 
+/* Pins that another agent uses are not removed from under it. */
+static int lock_pins(const struct options *options, int *ret)
+{
+	char base[PINS_PATH];
+	pid_t pid = 0;
+	int err = pins_base(options->bpffs, false, base);
+
+	*ret = err ? err : lock_directory(base, &pid);
+	if (*ret != -EBUSY)
+		return 0;
+	log_message(LOG_ERROR, "stop: the pins in '%s' are those of an agent that runs, process %d (0: not to be seen from here), with "
+		    "another --run-dir; give that one's", base, pid);
+	return -EBUSY;
+}
+
 int stop(const struct options *options)
 {
 	pid_t pid = 0;
-	int held = lock_holder(options->run_dir, &pid), err = 0, lock;
+	int held = lock_holder(options->run_dir, &pid), err = 0, lock, pins_lock;
 
 	if (held < 0) {
 		log_message(LOG_ERROR, "stop: '%s' cannot be read: %s; run as root", options->run_dir, strerror(-held));
@@ -219,7 +234,10 @@ int stop(const struct options *options)
 			    lock == -EBUSY ? "another agent has started meanwhile: run stop again" : "run as root");
 		return 1;
 	}
-	err = stop_detach(options);
+	err = lock_pins(options, &pins_lock);
+	if (!err)
+		err = stop_detach(options);
+	lock_release(pins_lock);
 	lock_release(lock);
 	return err ? 1 : 0;
 }

@@ -539,6 +539,14 @@ def one_agent(checks, directory):
             checks.equal("the second: status 3", status, 3)
             checks.ok("it names the first", any(f"process {agent.pid} " in line for line in err), err)
             checks.ok("the first goes on", agent.running(), agent.tail())
+            # Its pins are kept from an agent and a stop that look for the first one elsewhere.
+            elsewhere = ["--bpffs", host.bpffs, "--run-dir", directory / "elsewhere.run"]
+            sets = host.sets()
+            for name, words, wanted in (("run", elsewhere, 3), ("stop", ["--detach", *elsewhere], 1)):
+                status, _, err = run_to_end(name, *words, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp)
+                checks.equal(f"{name} with another --run-dir: status {wanted}", status, wanted)
+                checks.ok(f"{name}: it names the first", any(f"process {agent.pid} " in line and str(host.bpffs) in line for line in err), err)
+            checks.equal("the pins are as they were", (host.sets(), bool(sets)), (sets, True))
             status, err = host.stop()
             checks.equal("stop: status 0", status, 0)
             checks.equal("the agent has ended, with status 0", agent.wait(), 0)
