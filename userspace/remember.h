@@ -27,7 +27,7 @@ struct remembered {
 	struct remembered *next;
 };
 
-/* What collect.c restores, one call for each. */
+/* What collect_restore.c restores, one call for each. */
 struct remember_events {
 	void (*metric)(void *context, const struct metric *metric, uint64_t start_unix_ns);
 	/* All services so far were named by others than they will be. */

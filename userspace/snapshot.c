@@ -251,6 +251,15 @@ int snapshot_read(const struct kernel *kernel, struct snapshot *ret)
 	return 0;
 }
 
+void snapshot_hits(const struct snapshot *snapshot, uint64_t *ret)
+{
+	size_t i;
+
+	memset(ret, 0, PM_MAX_SERVICES * sizeof(*ret));
+	for (i = 0; i < snapshot->cell_count; i++)
+		ret[PM_WHERE_SERVICE(snapshot->cell[i].key.where) & (PM_MAX_SERVICES - 1)] += snapshot->cell[i].total.count;
+}
+
 void snapshot_free(struct snapshot *snapshot)
 {
 	free(snapshot->cell);

@@ -59,6 +59,9 @@ int snapshot_walk(const struct snapshot *snapshot, int fd, size_t key_size, size
 /* Only the services; cheap when there is no new one. */
 int snapshot_read_services(const struct kernel *kernel, struct snapshot *ret);
 
+/* Hits by service id, to @ret (shape [PM_MAX_SERVICES]). */
+void snapshot_hits(const struct snapshot *snapshot, uint64_t *ret);
+
 void snapshot_free(struct snapshot *snapshot);
 
 /* The order of cells and series: by service, metric and hash. */
