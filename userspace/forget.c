@@ -37,46 +37,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "host.h"
+#include "mapped.h"
 #include "probe.skel.h"
 #include <probemeter/abi.h>
 
-/* A map that is mapped, writable. */
-struct memory {
-	void *at;
-	size_t size;
-};
-
 struct forget {
 	const struct kernel *kernel;
-	struct memory places, cells, carries, taken, recent, vacant, closing, next_id;
+	struct mapped places, cells, carries, taken, recent, vacant, closing, next_id;
 	int inner, outer; /* maps for grace() */
 };
 
-static int memory_map(const struct bpf_map *map, struct memory *ret)
-{
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	size_t size = (size_t)bpf_map__max_entries(map) * ((bpf_map__value_size(map) + 7) / 8 * 8);
-
-	size = (size + page - 1) / page * page;
-	ret->at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
-	if (ret->at == MAP_FAILED) {
-		ret->at = NULL;
-		return -errno;
-	}
-	ret->size = size;
-	return 0;
-}
-
-static int memory_map_all(const struct probe_bpf *skeleton, struct forget *forget)
+static int map_all(const struct probe_bpf *skeleton, struct forget *forget)
 {
 	const struct {
 		const struct bpf_map *map;
-		struct memory *memory;
+		struct mapped *mapped;
 	} all[] = {
 		{ skeleton->maps.places, &forget->places },   { skeleton->maps.cells, &forget->cells },
 		{ skeleton->maps.carries, &forget->carries }, { skeleton->maps.taken, &forget->taken },
@@ -88,14 +67,8 @@ static int memory_map_all(const struct probe_bpf *skeleton, struct forget *forge
 	size_t i;
 
 	for (i = 0; i < sizeof(all) / sizeof(all[0]) && !err; i++)
-		err = memory_map(all[i].map, all[i].memory);
+		err = mapped_open(all[i].map, all[i].mapped);
 	return err;
-}
-
-static void memory_unmap(struct memory *memory)
-{
-	if (memory->at)
-		(void)munmap(memory->at, memory->size);
 }
 
 static int grace_maps(struct forget *forget)
@@ -121,7 +94,7 @@ int forget_new(const struct kernel *kernel, struct forget **ret)
 	forget->outer = forget->inner = -1;
 	err = host_pid_namespace() ? -ENOTSUP : 0;
 	if (!err)
-		err = memory_map_all(kernel->skeleton, forget);
+		err = map_all(kernel->skeleton, forget);
 	if (!err)
 		err = grace_maps(forget);
 	if (err) {
@@ -136,14 +109,14 @@ void forget_free(struct forget *forget)
 {
 	if (!forget)
 		return;
-	memory_unmap(&forget->places);
-	memory_unmap(&forget->cells);
-	memory_unmap(&forget->carries);
-	memory_unmap(&forget->taken);
-	memory_unmap(&forget->recent);
-	memory_unmap(&forget->vacant);
-	memory_unmap(&forget->closing);
-	memory_unmap(&forget->next_id);
+	mapped_close(&forget->places);
+	mapped_close(&forget->cells);
+	mapped_close(&forget->carries);
+	mapped_close(&forget->taken);
+	mapped_close(&forget->recent);
+	mapped_close(&forget->vacant);
+	mapped_close(&forget->closing);
+	mapped_close(&forget->next_id);
 	if (forget->outer >= 0)
 		(void)close(forget->outer);
 	if (forget->inner >= 0)

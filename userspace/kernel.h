@@ -48,7 +48,7 @@ struct kernel {
 	uint32_t cpus; /* kernel_cpus(): cells have that many rows */
 	uint32_t slots;
 	uint64_t salt;
-	struct pm_group *places; /* the kernel's own, mapped: [slots / PM_GROUP]; only handover.c writes to them */
+	struct pm_group *places; /* the kernel's own, mapped: [slots / PM_GROUP]; only handover_*.c write to them */
 	const struct pm_cell *cells; /* likewise: [cpus][slots] */
 	const uint64_t *carries; /* likewise: [slots] */
 	struct pm_carried *carried; /* likewise: [slots], then drops; NULL: nothing was. forget.c takes out what is forgotten */
