@@ -152,7 +152,7 @@ def at_start(checks, directory):
             one.burst(20)
             ends.append(status)
             told += any("no memory for the BPF programs and maps" in line and "--max-memory" in line for line in err)
-            wrong += [(what, line) for line in err if "set aside" in line or "begin anew" in line]
+            wrong += [(what, line) for line in err if "set aside" in line or "totals begin anew" in line]
         print(f"     seed {seed}: {STARTS} starts: " + ", ".join(f"{ends.count(one)} ended with {one}" for one in sorted(set(ends))))
         checks.ok("most of them had not enough", sum(status != 0 for status in ends) > STARTS / 2, ends)
         checks.ok(f"{told} say so, with the remedy", told > 2, ends)
