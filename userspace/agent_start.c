@@ -193,7 +193,9 @@ int agent_start(struct agent *agent)
 	}
 	if (!err) {
 		/* The threads that answer have the filter, too. */
-		sandbox_enter();
+		err = sandbox_enter();
+		if (err)
+			return err;
 		if (answers_new(agent->options, &agent->answers))
 			return -EADDRNOTAVAIL;
 		err = adopt_begin(agent->options, &limits, agent->trial.links, &agent->adopted);

@@ -20,8 +20,10 @@ int sandbox_drop(bool events);
  * For the calling thread and those that it starts: call before there are others. A call that is not in the table is not
  * made, fails with EPERM and is named in the log, once; one that only a hijacked process makes (a new program, another
  * user, another mount) ends the process with SIGSYS. A kernel that has no filters is told of in the log.
+ *
+ * Return: 0, also where the kernel has no filters, or -errno: there is no memory to make one. The log has it.
  */
-void sandbox_enter(void);
+int sandbox_enter(void);
 
 /* The only program that may be executed behind the filter, "/proc/self/exe": by this very pointer. */
 extern const char sandbox_self[];

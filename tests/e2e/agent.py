@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import elf
-from process import BUILD, OTHER_AGENT, PATIENCE, ROOT, STRANGERS, Child, Failed, wait_until
+from process import BUILD, OTHER_AGENT, PATIENCE, ROOT, SANITIZED, STRANGERS, Child, Failed, wait_until
 
 PROBEMETER = pathlib.Path(os.environ.get(OTHER_AGENT, BUILD / "probemeter"))
 HERE = pathlib.Path(__file__).resolve().parent
@@ -28,6 +28,23 @@ def clean_environment(**variables):
     environment = {"PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), "LC_ALL": "C.UTF-8"}
     environment.update({name: str(value) for name, value in variables.items() if value is not None})
     return environment
+
+
+def preload(library):
+    """$LD_PRELOAD that puts @library in front of an agent's own. A sanitizer wants to be the first, and passes calls on."""
+    first = []
+    if SANITIZED:
+        first = [subprocess.run([os.environ.get("CC", "cc"), "-print-file-name=libasan.so"], stdout=subprocess.PIPE, text=True,
+                                check=True).stdout.strip()]
+    return " ".join([*first, str(library)])
+
+
+def build_library(directory, name):
+    """A library for preload() from the C file of that name beside this one: its path."""
+    path = pathlib.Path(directory) / f"{name}.so"
+    subprocess.run([os.environ.get("CC", "cc"), "-std=gnu11", "-O2", "-Wall", "-Werror", "-shared", "-fPIC", str(HERE / f"{name}.c"),
+                    "-o", str(path)], check=True)
+    return path
 
 
 def own_name(name):

@@ -3,13 +3,16 @@
  * short - a library for LD_PRELOAD: from some moment on there is no memory.
  *
  * $SHORT_HEAP=N: after N allocations malloc() and its like fail. $SHORT_MAPS=N: after N shared mappings, which an agent makes of
- * BPF maps, mmap() fails. For good, as when a limit is reached.
+ * BPF maps, mmap() fails. $SHORT_FILTER=N: the same as $SHORT_HEAP, but counted from when libseccomp is first asked for a filter.
+ * For good, as when a limit is reached.
  */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -55,6 +58,17 @@ void *calloc(size_t count, size_t size)
 void *realloc(void *at, size_t size)
 {
 	return none(&heap) ? NULL : __libc_realloc(at, size);
+}
+
+void *seccomp_init(uint32_t action)
+{
+	void *(*real)(uint32_t) = NULL;
+	const char *said = getenv("SHORT_FILTER");
+
+	*(void **)&real = dlsym(RTLD_NEXT, "seccomp_init");
+	if (said)
+		heap = atol(said);
+	return real(action);
 }
 
 void *mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset)

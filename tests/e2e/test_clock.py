@@ -8,16 +8,14 @@ other users. A sleep is simulated: the agent stands still (SIGSTOP), and its wal
 build/services/hammer, and what it counts is in the cumulative streams and, added up, in the deltas.
 """
 import os
-import pathlib
 import re
 import signal
 import struct
-import subprocess
 import sys
 import time
 
 import capture
-from agent import Agent
+from agent import Agent, build_library, preload
 from checks import Checks
 from driven import Driven, steps_back, values, wait_attached
 from host import Host
@@ -27,7 +25,6 @@ from test_restart import other_build
 
 INTERVAL_MS = 400
 EVENTS = 40
-HERE = pathlib.Path(__file__).resolve().parent
 DELTA = 1
 
 
@@ -44,7 +41,7 @@ class Clock:
             file.write(struct.pack("q", seconds))
 
     def agent(self, directory, server, host=None, **variables):
-        return Agent(directory, host=host, LD_PRELOAD=self.library, CLOCK_OFFSET=self.path, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp,
+        return Agent(directory, host=host, LD_PRELOAD=preload(self.library), CLOCK_OFFSET=self.path, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp,
                      OTEL_METRIC_EXPORT_INTERVAL=INTERVAL_MS, **variables)
 
 
@@ -157,9 +154,7 @@ def main():
         return checks.finish()
     in_own_pid_namespace()
     with scratch("clock") as directory:
-        library = directory / "clock.so"
-        subprocess.run(["cc", "-std=gnu11", "-O2", "-Wall", "-Werror", "-shared", "-fPIC", str(HERE / "clock.c"), "-o",
-                        str(library)], check=True)
+        library = build_library(directory, "clock")
         for preference in ("cumulative", "delta"):
             with checks.run(preference):
                 times(checks, directory, library, preference)
