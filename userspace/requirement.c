@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <linux/magic.h>
 #include <linux/perf_event.h>
-#include <linux/seccomp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +26,7 @@
 #include "cgroup.h"
 #include "delta.h"
 #include "events.h"
+#include "filter.h"
 #include "host.h"
 #include "kernel.h"
 #include "limit.h"
@@ -166,6 +166,12 @@ static void look_events(const struct options *options, struct finding *ret)
 	(void)options;
 	line_of("/proc/sys/kernel/perf_event_paranoid", line, sizeof(line));
 	ret->met = fd >= 0;
+	/* The kernel refuses with EACCES; with EPERM a filter around the agent does. */
+	if (err == EPERM)
+		SAY(ret->remedy, "docker run --security-opt seccomp=unconfined   (or a profile that has perf_event_open; in a unit: "
+		    "SystemCallFilter=perf_event_open)");
+	else if (err == ENOSYS)
+		SAY(ret->remedy, "boot a kernel built with CONFIG_PERF_EVENTS=y");
 	/* Debian's kernels know a 3, which CAP_PERFMON does not pass: root does not notice, the agent as a user of its own does. */
 	SAY(ret->detail, "%s; kernel.perf_event_paranoid=%s%s", err ? strerror(err) : "the kernel tells of new processes",
 	    *line ? line : "?", !err && atoi(line) > 2 ? ": above 2 perhaps only those with CAP_SYS_ADMIN" : "");
@@ -205,11 +211,13 @@ static void look_bpffs(const struct options *options, struct finding *ret)
 
 static void look_filter(const struct options *options, struct finding *ret)
 {
-	uint32_t action = SECCOMP_RET_TRAP;
+	int err = filter_possible();
 
 	(void)options;
-	ret->met = !syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action);
-	SAY(ret->detail, "%s", ret->met ? "the kernel takes filters" : strerror(errno));
+	ret->met = !err;
+	SAY(ret->detail, "%s", err ? strerror(-err) : "the kernel takes filters");
+	if (err == -EPERM)
+		SAY(ret->remedy, "docker run --security-opt seccomp=unconfined   (or a profile that has seccomp; in a unit: SystemCallFilter=seccomp)");
 }
 
 static void look_pid_namespace(const struct options *options, struct finding *ret)
@@ -312,6 +320,10 @@ static void look_synchronised(const struct options *options, struct finding *ret
 
 	(void)options;
 	ret->met = state >= 0 && !(clock.status & STA_UNSYNC);
+	if (state < 0) {
+		SAY(ret->detail, "the kernel does not say: %s", strerror(errno));
+		return;
+	}
 	SAY(ret->detail, ret->met ? "within %.0f ms, says the kernel" : "by nobody, says the kernel",
 	    (double)clock.esterror / 1000);
 }

@@ -223,13 +223,18 @@ void sandbox_again(void)
 	(void)sigaction(SIGSYS, &action, NULL);
 }
 
+#define API_OF_LINUX_4_14 3
+
 /* Runs in a child; see filter.c. */
 static int filter_write(int fd)
 {
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
+	scmp_filter_ctx filter;
 	size_t i;
 	int err;
 
+	/* Not by what seccomp(2) says of the kernel: a filter around the agent may refuse it. */
+	(void)seccomp_api_set(API_OF_LINUX_4_14);
+	filter = seccomp_init(SCMP_ACT_TRAP);
 	if (!filter)
 		return -ENOMEM;
 	err = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
@@ -266,15 +271,17 @@ int sandbox_enter(void)
 	struct filter filter;
 	int err = filter_make(filter_write, &filter);
 
-	if (err) {
+	if (err == -ENOMEM || err == -EAGAIN) {
 		log_message(LOG_ERROR, "sandbox: the filter of system calls cannot be made: %s; this agent ends; raise MemoryMax= or "
 			    "TasksMax= of its unit", strerror(-err));
 		return err;
 	}
-	sandbox_again();
-	err = filter_load(&filter);
+	if (!err) {
+		sandbox_again();
+		err = filter_load(&filter);
+	}
 	if (err)
-		log_message(LOG_WARN, "sandbox: the kernel takes no filter: %s; running without; 'probemeter check' says what mends that",
+		log_message(LOG_WARN, "sandbox: no filter can be had: %s; running without; 'probemeter check' says what mends that",
 			    strerror(-err));
 	return 0;
 }

@@ -9,14 +9,17 @@ import os
 import pathlib
 import re
 import shutil
+import struct
 import subprocess
 import sys
+import time
 
 import capture
 import certs
-from agent import PROBEMETER, clean_environment, run_to_end
+from agent import PROBEMETER, Agent, build_library, clean_environment, preload, run_to_end
 from checks import Checks
 from process import free_port, scratch
+from refuse import refusing
 from test_privilege import NEEDED, user_with
 
 ALL = {*NEEDED, "CAP_LEASE"}
@@ -84,6 +87,61 @@ def kernels(checks, usual):
     status, rows, _ = check(prefix=shell("mount -t tmpfs none /sys/kernel/security && "
                                          "echo 'none integrity [confidentiality]' >/sys/kernel/security/lockdown"))
     checks.equal("lockdown: not met, exit status 1", (status, unmet(rows) - usual), (1, {"lockdown"}))
+
+
+def refusals(checks, usual):
+    """System calls that a kernel does not have, or that a filter around the agent keeps from it."""
+    _, rows, _ = check()
+    checks.ok("process events, seccomp: met where nothing refuses them", rows["process events"]["met"] and rows["seccomp"]["met"], rows)
+    mends = r"docker run --security-opt seccomp=unconfined .*SystemCallFilter={}\)"
+    for name, rules, error, why, remedy in (
+            ("process events", ["perf_event_open=EPERM"], "Operation not permitted", "every second", mends.format("perf_event_open")),
+            ("process events", ["perf_event_open=ENOSYS"], "not implemented", "every second", "CONFIG_PERF_EVENTS=y"),
+            ("process events", ["perf_event_open=EACCES"], "Permission denied", "every second", r"sysctl kernel\.perf_event_paranoid=2"),
+            ("seccomp", ["seccomp=ENOSYS", "prctl:22=EINVAL"], "not implemented", "locks itself in", "CONFIG_SECCOMP_FILTER=y"),
+            ("seccomp", ["seccomp=EPERM", "prctl:22=EPERM"], "Operation not permitted", "locks itself in", mends.format("seccomp"))):
+        status, rows, _ = check(prefix=refusing(*rules))
+        row = rows[name]
+        checks.equal(f"{' '.join(rules)}: {name} alone is not met, a warning", (status, unmet(rows) - usual, row["needed"]),
+                     (0, {name}, False))
+        checks.ok(f"{' '.join(rules)}: what it says, why it matters, what mends it",
+                  error in row["detail"] and why in row["why"] and re.search(remedy, row["remedy"]), row)
+    # The older way does, and the agent takes it.
+    status, rows, _ = check(prefix=refusing("seccomp=EPERM"))
+    checks.equal("seccomp=EPERM, prctl allowed: met", (status, unmet(rows) - usual), (0, set()))
+    status, rows, _ = check(prefix=refusing("adjtimex=EPERM", "clock_adjtime=EPERM"))
+    checks.ok("clock is set: a kernel that may not be asked is no clock that nobody sets",
+              not rows["clock is set"]["met"] and "does not say: Operation not permitted" in rows["clock is set"]["detail"], rows["clock is set"])
+
+
+def running(checks, directory):
+    """What the agent does where a filter, or the kernel's events, cannot be had: as `check` says."""
+    for rules, filters, said in (((), 1, ""), (("seccomp=EPERM",), 2, ""),
+                                 (("seccomp=EPERM", "prctl:22=EPERM"), 1, "no filter can be had: Operation not permitted; running without"),
+                                 (("perf_event_open=EPERM",), 2, "tells of no new processes: Operation not permitted")):
+        with Agent(directory, prefix=refusing(*rules) if rules else (), OTEL_METRICS_EXPORTER="console",
+                   OTEL_METRIC_EXPORT_INTERVAL=500) as agent:
+            agent.wait_ready("it counts", lambda agent=agent: "its maps take" in agent.output())
+            found = re.search(r"^Seccomp_filters:\s*(\d+)", pathlib.Path(f"/proc/{agent.pid}/status").read_text(), re.MULTILINE)
+            name = " ".join(rules) or "nothing refused"
+            checks.ok(f"run, {name}: {filters} filters in all", found and int(found[1]) == filters, found)
+            checks.ok(f"run, {name}: what is missing is said, and nothing else", said in agent.output() if said else not re.search(
+                "no filter can|tells of no new", agent.output()), agent.tail())
+            checks.equal(f"run, {name}: ends with status 0", agent.stop(), 0)
+
+
+def clock(checks, directory, usual):
+    """A clock that stands at a time before this program."""
+    offset = directory / "offset"
+    offset.write_bytes(struct.pack("q", -int(time.time()) + 86400))
+    status, rows, _ = check(LD_PRELOAD=preload(build_library(directory, "clock")), CLOCK_OFFSET=offset)
+    row = rows["clock"]
+    checks.equal("a clock that stands in 1970: not met, alone, exit status 1", (status, unmet(rows) - usual), (1, {"clock"}))
+    checks.ok("what it says, why it matters, what mends it", row["detail"].startswith("1970-01-02T") and "refuse points" in row["why"] and
+              row["remedy"] == "timedatectl set-ntp true", row)
+    offset.write_bytes(struct.pack("q", 0))
+    status, rows, _ = check(LD_PRELOAD=preload(build_library(directory, "clock")), CLOCK_OFFSET=offset)
+    checks.equal("once it is set: met", (status, unmet(rows) - usual, rows["clock"]["met"]), (0, set(), True))
 
 
 def bpffs(checks):
@@ -181,11 +239,13 @@ def main():
         checks.ok("what is not met here is not needed", usual <= {"bpffs", "collector", "clock is set", "pid namespace",
                                                                  "cgroup namespace"}, usual)
         for name, part in (("capabilities", lambda: capabilities(checks, usual)), ("namespaces", lambda: namespaces(checks, usual)),
-                           ("kernels", lambda: kernels(checks, usual)), ("bpffs", lambda: bpffs(checks)),
+                           ("kernels", lambda: kernels(checks, usual)), ("refusals", lambda: refusals(checks, usual)), ("running", lambda: running(checks, directory)),
+                           ("clock", lambda: clock(checks, directory, usual)), ("bpffs", lambda: bpffs(checks)),
                            ("memory", lambda: memory(checks, directory, usual)),
                            ("collector", lambda: collector(checks, directory, usual))):
-            with checks.run(name):
-                part()
+            if len(sys.argv) < 2 or name in sys.argv[1:]:
+                with checks.run(name):
+                    part()
     return checks.finish()
 
 
