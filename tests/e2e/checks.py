@@ -15,6 +15,7 @@ class Checks:
     def __init__(self, title):
         self.title = title
         self.passed = self.failed = self.skipped = 0
+        self.failures = []  # names of the failed ones
         self.started = time.monotonic()
 
     def _line(self, verdict, name, detail=""):
@@ -27,6 +28,7 @@ class Checks:
             self._line("ok", name)
         else:
             self.failed += 1
+            self.failures.append(name)
             self._line("FAIL", name, detail)
         return bool(condition)
 
@@ -50,6 +52,7 @@ class Checks:
             yield
         except Exception as error:  # any exception is a failed check, that is the point
             self.failed += 1
+            self.failures.append(name)
             self._line("FAIL", name, f"{type(error).__name__}: {error}")
             where = traceback.extract_tb(error.__traceback__)
             for frame in where[1:]:

@@ -3,8 +3,8 @@
 """Other kernels: boots Debian's in QEMU, lets the agent count in each, and compares with what the services fired.
 
   run.py               the oldest and the newest that count, and those that must be refused: part of `make test`
-  run.py --all         every kernel, each also with full preemption and four CPUs: `make test-kernels`; if all is well
-                       README gets the table of it
+  run.py --all         every kernel, each also with full preemption and four CPUs: `make test-kernels`; README
+                       gets the table of it, with what failed
   run.py --keep DIR    leave what the guests said there
   run.py --only PATTERN  the guests whose name has it
   run.py --machine arm64   the kernels for arm64 with the programs of `make arm64`: `make test-arm64`
@@ -17,7 +17,6 @@ they boot.
 import argparse
 import base64
 import gzip
-import json
 import os
 import pathlib
 import re
@@ -30,9 +29,9 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "e2e"))
 
-import otlp  # noqa: E402
 from checks import Checks  # noqa: E402
 from driven import drops, series  # noqa: E402
+from found import AS_BUILT, Body, Guest, about, answers, publish, table  # noqa: E402
 from machine import MACHINES  # noqa: E402
 from process import BUILD, PR_SET_PDEATHSIG, ROOT, _libc, scratch  # noqa: E402
 from test_exact import Truth, compare  # noqa: E402
@@ -44,16 +43,12 @@ MODES = ROOT / "tests/headers/modes"
 BOOT_S = 300
 # The emulation now and then stops while a kernel boots, long before anything of ours runs.
 SILENT_S, BOOTS = 60, 3
-AS_BUILT = "as built"
 
 # suite of the kernel, words on its command line, CPUs, what to do; first, so that a plain run takes part of them
 PLAIN, FULL = ("", 2), ("preempt=full", 4)
 COUNTS = ("bookworm", "jammy", "bookworm-backports", "trixie-backports")
 ELSEWHERE = ("jammy",)  # not in Debian, for x86-64 alone: a machine may not reach it
 REFUSED = (("bookworm", "nobtf", r"BTF|btf"), ("bullseye", "refuse", None))
-
-# What `probemeter check` calls them, and README
-FEATURES = {"btf": "BTF", "process events": "events of processes", "bpffs": "pins", "seccomp": "seccomp"}
 
 
 def initramfs(machine, directory):
@@ -118,24 +113,6 @@ def boot(machine, kernel, archive, words, cpus, part, directory, limit_s=BOOT_S,
     return said
 
 
-class Body:
-    """An exported request, as compare() wants it."""
-
-    def __init__(self, body):
-        self._message = otlp.decode(body)
-
-    def message(self):
-        return self._message
-
-    def points(self):
-        return list(otlp.points(self._message))
-
-
-def answers(said, service):
-    """What @service said, line by line; the first line is only that it is ready."""
-    return [json.loads(line) for line in said.get(service, b"").decode().splitlines()][1:]
-
-
 def forks(checks, name, request, told):
     """Every command of forker: nobody died, all is counted."""
     fired = {}
@@ -150,21 +127,12 @@ def forks(checks, name, request, told):
                      {key[1]: point.value for key, point in found.items() if key[0] == metric}, fired)
 
 
-def about(said):
-    """What the guest said of its kernel."""
-    check = said.get("check", b"").decode(errors="replace")
-    preempt = said.get("preempt", b"").decode().partition(": ")[2].strip()
-    return {"release": said.get("release", b"?").decode().strip(), "preempt": preempt or AS_BUILT,
-            "features": ", ".join(text for name, text in FEATURES.items() if re.search(rf"^pass +{name}  ", check, re.M)) or "-"}
-
-
 def counted(checks, name, said, words, cpus):
-    """A guest in which the agent counted. Returns its row of the table."""
+    """A guest in which the agent counted."""
     agent = said.get("agent", b"").decode(errors="replace")
-    before = checks.failed
     if not checks.ok(f"{name}: the guest came to its end", "end" in said and "body" in said,
                      said["console"][-600:].decode(errors="replace") + agent[-600:]):
-        return None
+        return
     checks.equal(f"{name}: CPUs", int(said["cpus"]), cpus)
     # Before Linux 5.12 and where it is built in for good, the kernel does not say.
     checks.ok(f"{name}: preemption is what was asked for", "preempt=full" not in words or about(said)["preempt"] in ("full", AS_BUILT), about(said))
@@ -188,9 +156,6 @@ def counted(checks, name, said, words, cpus):
     checks.ok(f"{name}: the agent ended with status 0", agent.rstrip().endswith("exit 0"), agent[-300:])
     warned = [line for line in agent.splitlines() if re.search(r"\b(warning|error)\b", line) and "--max-overhead" not in line]
     checks.equal(f"{name}: no warning", warned, [])
-    how = re.search(r"probes on the (\S+) nop, by (\w+)", agent)
-    return {**about(said), "nop": how[1] if how else "?", "links": how[2] if how else "?",
-            "result": "exact" if checks.failed == before else "FAILED"}
 
 
 def refused(checks, name, said, wanted):
@@ -199,16 +164,13 @@ def refused(checks, name, said, wanted):
         text = said.get(section, b"").decode(errors="replace")
         checks.ok(f"{name}: '{section}' names what is missing", re.search(wanted, text), text[-600:] or said["console"][-600:])
         checks.ok(f"{name}: '{section}' fails", re.search(r"^exit 1$", text, re.M), text[-300:])
-    return {**about(said), "nop": "-", "links": "-", "result": "refused, and says why"}
 
 
-def publish(lines):
-    """README's table is that of the last whole run."""
-    path = ROOT / "README.md"
-    text = re.sub(r"(<!-- kernels: [^\n]*\n).*?(<!-- end of kernels -->)", lambda found: found[1] + "\n".join([*lines, found[2]]),
-                  path.read_text(), flags=re.S)
-    if text != path.read_text():
-        path.write_text(text)
+def is_there(checks, name, kernel, suite):
+    if not kernel.exists() and suite in ELSEWHERE:
+        checks.skip(name, "its kernel could not be had by scripts/tools.sh kernels")
+        return False
+    return checks.ok(f"{name}: its kernel is there", kernel.exists(), "scripts/tools.sh kernels")
 
 
 def main():
@@ -226,7 +188,7 @@ def main():
     wanted = [(suite, how, "count", None) for suite in (COUNTS if options.all else (COUNTS[0], COUNTS[-1])) if suite not in ELSEWHERE or machine.name == "x86-64"
               for how in ((PLAIN, FULL) if options.all else (PLAIN,))]
     wanted += [(suite, PLAIN, part, words or machine.oldest) for suite, part, words in REFUSED[:None if options.all else 1]]
-    rows = []
+    guests = []
     with scratch("kernels") as directory:
         archive = initramfs(machine, directory)
         for suite, (words, cpus), part, pattern in wanted:
@@ -234,26 +196,24 @@ def main():
             name = " ".join(word for word in (suite, words, f"{cpus} CPUs", part) if word)
             if not re.search(options.only, name):
                 continue
+            guest = Guest(suite, cpus, part)
+            guests.append(guest)
+            before = len(checks.failures)
             with checks.run(name):
-                if not kernel.exists() and suite in ELSEWHERE:
-                    checks.skip(name, "its kernel could not be had by scripts/tools.sh kernels")
-                    continue
-                if not checks.ok(f"{name}: its kernel is there", kernel.exists(), "scripts/tools.sh kernels"):
-                    continue
-                place = (options.keep or directory) / name.replace(" ", "-")
-                said = boot(machine, kernel, archive, words, cpus, part, place)
-                row = refused(checks, name, said, pattern) if pattern else counted(checks, name, said, words, cpus)
-                if row:
-                    rows.append({**row, "words": words, "cpus": cpus, "part": part})
-    lines = ["| kernel | CPUs | preemption | nop | links | features | counts |", "|---|---|---|---|---|---|---|"]
-    for row in sorted(rows, key=lambda row: ([int(number) for number in re.findall(r"\d+", row["release"])[:3]], row["cpus"])):
-        lines.append("| {release}{without} | {cpus} | {preempt} | {nop} | {links} | {features} | {result} |".format(
-            without=", its BTF hidden" if row["part"] == "nobtf" else "", **row))
+                if is_there(checks, name, kernel, suite):
+                    place = (options.keep or directory) / name.replace(" ", "-")
+                    guest.said = boot(machine, kernel, archive, words, cpus, part, place)
+                    if pattern:
+                        refused(checks, name, guest.said, pattern)
+                    else:
+                        counted(checks, name, guest.said, words, cpus)
+            guest.failures = [failure.removeprefix(f"{name}: ") for failure in checks.failures[before:]]
+    lines = table(guests)
     print("\n".join(lines))
     if options.all:
         (machine.build / "kernels.md").write_text("\n".join(lines) + "\n")
-        if machine.name == "x86-64" and not options.only and not checks.failed:
-            publish(lines)
+        if machine.name == "x86-64" and not options.only:
+            publish(lines, ROOT / "README.md")
     return checks.finish()
 
 

@@ -22,9 +22,10 @@ sys.path[:0] = [str(HERE.parent / "e2e"), str(HERE.parent / "kernels")]
 
 from checks import Checks  # noqa: E402
 from driven import drops, series, steps_back  # noqa: E402
+from found import Body  # noqa: E402
 from machine import MACHINES  # noqa: E402
 from process import BUILD, TOOLS, scratch  # noqa: E402
-from run import Body, boot  # noqa: E402
+from run import boot  # noqa: E402
 from test_exact import Truth, compare  # noqa: E402
 from test_packages import next_version  # noqa: E402
 
