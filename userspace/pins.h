@@ -65,8 +65,9 @@ int pins_link_open(const struct pins *pins, uint32_t object, uint32_t link);
 int pins_link_add(const struct pins *pins, uint32_t object, uint32_t link, int fd);
 void pins_links_remove(const struct pins *pins, uint32_t object);
 
-/* End the links of a set and wait until their programs cannot run any more. Return: 0, or -EBUSY if somebody else holds
- * one of them. */
+/* End the links of a set, and where the kernel tells us wait until their programs cannot run any more; where it does not
+ * they may for some seconds more, and must find that it is not their turn (bpf/turn.bpf.h). Return: 0, or -EBUSY if somebody
+ * else holds one of them. */
 int pins_set_detach(const struct pins_set *set);
 
 /* Remove a set whole. */
