@@ -466,8 +466,8 @@ def given_back(checks, directory):
             words[1] = 4095
         with host.memory("vacant") as words:
             words[63] = 1 << 62
-        # It looks for ids that nobody has after its first export, which is its last.
-        with start_agent(directory, server, *rules, "--max-cells", "65536", host=host, OTEL_METRIC_EXPORT_INTERVAL=600000) as agent:
+        # One that forgets services looks at once for ids that nobody has, and so would find these again.
+        with start_agent(directory, server, *rules, "--max-cells", "65536", "--forget", "0", host=host) as agent:
             wait_attached(agent, first)
             agent.wait_ready("its turn", lambda: "took over" in agent.output(), 60)
             with Driven(binary, "ids-later", "--threads", 1, "--fire", 20) as later:
