@@ -451,6 +451,37 @@ def less_room(checks, directory):
                 fired = one.ask("fire 20")
 
 
+def crowded_room(checks, directory):
+    """Of a room that what was counted would fill twice, it leaves a neighbour's to the neighbour, and the last eighth to overflow
+    series."""
+    for name, rounds, flags in (("a neighbour", 30, ()), ("overflow series", 10, ("--max-service-cells", "2048"))):
+        with Host(directory, name.replace(" ", "-")) as host, capture.Server() as server, \
+                Driven("hammer", "crowd", "--threads", 2) as one, Driven("hammer", "calm", "--threads", 2) as calm:
+            rules = "--include", f"path:{one.binary}"
+            one.answer(), calm.answer()
+            with start_agent(directory, server, *rules, host=host) as agent:
+                wait_attached(agent, one)
+                fired = one.ask("burst 400")["events"]
+                snapshot_after(server)
+                kill(agent)
+            with start_agent(directory, server, *rules, "--max-cells", "2048", *flags, host=host) as agent:
+                wait_attached(agent, one)
+                agent.wait_ready("its turn", lambda: "took over" in agent.output(), 60)
+                truth = Truth([calm.ask(f"fire {rounds}")])
+                request = snapshot_after(server)
+                checks.equal(f"{name}: what was counted before is whole", [total(request, one.service, f"hammer.burst.{n}")
+                                                                           for n in range(10)], [fired] * 10)
+                checks.equal(f"{name}: nothing is dropped", drops(request, "hammer."), {})
+                if not flags:
+                    compare(checks, name, request, calm.service, truth)
+                else:
+                    checks.equal(f"{name}: events that come then are whole",
+                                 {metric: total(request, calm.service, metric) for metric in COUNTERS + HISTOGRAMS},
+                                 {metric: sum(row["events" if metric in HISTOGRAMS else "total"]
+                                              for key, row in truth.series.items() if key[0] == metric)
+                                  for metric in COUNTERS + HISTOGRAMS})
+
+
 def given_back(checks, directory):
     """Where each id of a service was given out once, one that was given back is there for a new service over a handover, too."""
     binary = shutil.copy(BUILD / "services/hammer", directory / f"ids-{os.getpid()}")
@@ -689,7 +720,7 @@ def main():
              ("upgrades and back", upgrades),
              ("upgrades and back, perf_event links", lambda c, d: upgrades(c, d, "--links", "perf_event")),
              ("nobody looks", away), ("written over", written), ("deltas", deltas), ("past 2^64", wrapped), ("other rules", other_rules),
-             ("less room", less_room), ("ids given back", given_back), ("worn", worn), ("schema", schema),
+             ("less room", less_room), ("crowded", crowded_room), ("ids given back", given_back), ("worn", worn), ("schema", schema),
              ("one agent", one_agent), ("detach", detach),
              ("unreadable pins", unreadable), ("no bpffs", without_bpffs))
     with scratch("restart") as directory:
