@@ -141,9 +141,11 @@ def wait_attached(agent, *services):
 
 def warnings(agent):
     """What the agent warns of, but for other files and services of the host, and for what its probes cost: services that
-    do nothing but fire are told so, rightly."""
+    do nothing but fire are told so, rightly. Ours are the files of the build and of the test's directory, where its log is."""
+    ours = str(BUILD), str(agent.log.parent)
+
     def stranger(line):
-        return any(not path.startswith(str(BUILD)) for path in re.findall(r"'(/[^']*)'", line)) or \
+        return any(not path.startswith(ours) for path in re.findall(r"'(/[^']*)'", line)) or \
             any(not name.endswith(f"-{os.getpid()}") for name in re.findall(r"service '([^']*)'", line))
 
     return [line for line in agent.warnings() if "--max-overhead" not in line and not stranger(line)]
