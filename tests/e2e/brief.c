@@ -2,10 +2,11 @@
 /*
  * brief - fires at once, and ends at once unless told to stay.
  *
- *   brief [--title] [--fork N] [--user UID] [--drop UID] [--stay] COUNT
+ *   brief [--title] [--hide] [--fork N] [--user UID] [--drop UID] [--stay] COUNT
  *
  * COUNT events of a counter, and a level set to COUNT, in this process and in each of N children. --title first writes
- * over arguments and environment, as programs do to show a title in ps. --user becomes that user before it fires; with --drop the
+ * over arguments and environment, as programs do to show a title in ps. --hide makes the environment unreadable, but for what lies
+ * on the first page of it. --user becomes that user before it fires; with --drop the
  * children do, and the parent stays who it is.
  * --stay: print "ready" and wait for the end of stdin; a number there is so many more events, and another "ready".
  */
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -36,6 +38,16 @@ static void title_set(char **argv)
 	memset(argv[0], 'T', (size_t)(end - argv[0]));
 }
 
+static int environment_hide(void)
+{
+	unsigned long page = (unsigned long)sysconf(_SC_PAGESIZE), begin = ((unsigned long)environ[0] | (page - 1)) + 1, end = begin;
+	char **at;
+
+	for (at = environ; *at; at++)
+		end = ((unsigned long)*at + strlen(*at)) | (page - 1);
+	return end < begin ? -1 : mprotect((void *)begin, end + 1 - begin, PROT_NONE);
+}
+
 static void fire(long count)
 {
 	long i;
@@ -47,13 +59,15 @@ static void fire(long count)
 
 int main(int argc, char **argv)
 {
-	int title = 0, stay = 0, forks = 0, i;
+	int title = 0, hide = 0, stay = 0, forks = 0, i;
 	long count = 0, user = -1, drop = -1;
 	char line[16];
 
 	for (i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--title"))
 			title = 1;
+		else if (!strcmp(argv[i], "--hide"))
+			hide = 1;
 		else if (!strcmp(argv[i], "--stay"))
 			stay = 1;
 		else if (!strcmp(argv[i], "--fork"))
@@ -67,6 +81,8 @@ int main(int argc, char **argv)
 	}
 	if (title)
 		title_set(argv);
+	if (hide && environment_hide())
+		return 2;
 	if (user >= 0 && setresuid((uid_t)user, (uid_t)user, (uid_t)user))
 		return 2;
 	while (forks && fork())

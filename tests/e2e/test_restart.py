@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 
+import brief
 import capture
 import elf
 from agent import PROBEMETER, Agent, Fired, build_fired, clean_environment, run_to_end
@@ -206,6 +207,41 @@ def away(checks, directory):
                         one["events"]}
                 checks.equal("a later process of that file, from its first event",
                              values(snapshot_after(server), late.service, "hammer.count.four"), want)
+
+
+def nameless(checks, directory):
+    """Processes born and dead while no agent ran count under their binary's last known name where no other could be read, and only
+    there: where the environment cannot be read and was too long to be kept at exec, and where there was no room to keep anything."""
+    binary = brief.build(directory, "unnamed")
+    filler = brief.copy(binary, "filler")
+    fallback = f"unknown_service:{binary.name}"
+    long = {"OTEL_RESOURCE_ATTRIBUTES": "long=" + "x" * 3000}  # the kernel keeps 32 pieces of 63 bytes
+    for name, flags in (("unreadable", ()), ("no room", ("--max-services", "8", "--max-label-bytes", "64"))):
+        flags = "--include", f"path:{directory}/*", *flags
+        with Host(directory, name.replace(" ", "-")) as host, capture.Server() as server:
+            with start_agent(directory, server, *flags, host=host) as agent, \
+                    brief.staying(binary, 0, OTEL_SERVICE_NAME=own("staying")) as one, brief.staying(filler, 0) as other:
+                for process, path in ((one, binary), (other, filler)):
+                    agent.wait_attached(process.pid, path, 60)
+                kill(agent)
+            if flags[2:]:
+                for number in range(4):
+                    brief.run(filler, 5, OTEL_SERVICE_NAME=own(f"filler-{number}"),
+                              OTEL_RESOURCE_ATTRIBUTES="long=" + "x" * 1800)
+                brief.run(binary, 7, OTEL_SERVICE_NAME=own("no-room"))
+                wanted = {fallback: 7, own("no-room"): None, own("filler-0"): 5}
+            else:
+                pad = "x" * 8192  # before what names, over the end of a page
+                brief.run(binary, 3, "--hide", PAD=pad, OTEL_SERVICE_NAME=own("kept"))
+                brief.run(binary, 5, PAD=pad, OTEL_SERVICE_NAME=own("long"), **long)
+                brief.run(binary, 7, "--hide", PAD=pad, OTEL_SERVICE_NAME=own("hidden"), **long)
+                wanted = {own("kept"): 3, own("long"): 5, own("hidden"): None, fallback: 7}
+            with start_agent(directory, server, *flags, host=host):
+                request = snapshot_after(server)
+                found = brief.Resources(request)
+                checks.equal(f"{name}: events by service", {service: found.total(service) for service in wanted}, wanted)
+                checks.equal(f"{name}: nothing is dropped", drops(request, "brief."), {})
+            host.stop("--detach")
 
 
 def written(checks, directory):
@@ -719,7 +755,7 @@ def main():
     parts = (("restarts", restarts), ("restarts, perf_event links", lambda c, d: restarts(c, d, "--links", "perf_event")),
              ("upgrades and back", upgrades),
              ("upgrades and back, perf_event links", lambda c, d: upgrades(c, d, "--links", "perf_event")),
-             ("nobody looks", away), ("written over", written), ("deltas", deltas), ("past 2^64", wrapped), ("other rules", other_rules),
+             ("nobody looks", away), ("no name", nameless), ("written over", written), ("deltas", deltas), ("past 2^64", wrapped), ("other rules", other_rules),
              ("less room", less_room), ("crowded", crowded_room), ("ids given back", given_back), ("worn", worn), ("schema", schema),
              ("one agent", one_agent), ("detach", detach),
              ("unreadable pins", unreadable), ("no bpffs", without_bpffs))
