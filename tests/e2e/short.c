@@ -4,11 +4,13 @@
  *
  * $SHORT_HEAP=N: after N allocations malloc() and its like fail. $SHORT_MAPS=N: after N shared mappings, which an agent makes of
  * BPF maps, mmap() fails. $SHORT_FILTER=N: the same as $SHORT_HEAP, but counted from when libseccomp is first asked for a filter.
- * For good, as when a limit is reached.
+ * For good, as when a limit is reached. $SHORT_LARGEST=FILE: the first 8 bytes of it, a number that may change at any time, are the
+ * largest allocation that succeeds.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -23,7 +25,18 @@ extern void *__libc_malloc(size_t);
 extern void *__libc_calloc(size_t, size_t);
 extern void *__libc_realloc(void *, size_t);
 
-static atomic_long heap = LONG_MAX, maps = LONG_MAX;
+static atomic_long heap = LONG_MAX, maps = LONG_MAX, unbounded = LONG_MAX, *largest = &unbounded;
+
+static void largest_map(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	long at = syscall(SYS_mmap, NULL, sizeof(*largest), PROT_READ, MAP_SHARED, fd, 0);
+
+	if (fd < 0 || (at < 0 && at > -4096))
+		abort();
+	largest = (atomic_long *)at;
+	(void)close(fd);
+}
 
 static void __attribute__((constructor)) begin(void)
 {
@@ -34,6 +47,9 @@ static void __attribute__((constructor)) begin(void)
 	said = getenv("SHORT_MAPS");
 	if (said)
 		maps = atol(said);
+	said = getenv("SHORT_LARGEST");
+	if (said)
+		largest_map(said);
 }
 
 static int none(atomic_long *left)
@@ -45,19 +61,28 @@ static int none(atomic_long *left)
 	return 1;
 }
 
+static int none_of(size_t size)
+{
+	if (size > (size_t)*largest) {
+		errno = ENOMEM;
+		return 1;
+	}
+	return none(&heap);
+}
+
 void *malloc(size_t size)
 {
-	return none(&heap) ? NULL : __libc_malloc(size);
+	return none_of(size) ? NULL : __libc_malloc(size);
 }
 
 void *calloc(size_t count, size_t size)
 {
-	return none(&heap) ? NULL : __libc_calloc(count, size);
+	return none_of(count * size) ? NULL : __libc_calloc(count, size);
 }
 
 void *realloc(void *at, size_t size)
 {
-	return none(&heap) ? NULL : __libc_realloc(at, size);
+	return none_of(size) ? NULL : __libc_realloc(at, size);
 }
 
 void *seccomp_init(uint32_t action)

@@ -21,6 +21,7 @@ import time
 import brief
 import capture
 from agent import Agent, Fired, build_fired, build_library, preload, run_to_end, totals
+from ask import ask
 from checks import Checks
 from driven import Driven, drops, snapshot_after, start_agent, steps_back, total, wait_attached
 from host import Host, bpftool
@@ -124,6 +125,69 @@ def address_space(checks, directory):
         checks.equal("no step back", steps_back([before, server.requests[-1]], {one.service})[:3], [])
         checks.equal("the agent ends with status 0", agent.stop(), 0)
         one.untouched(checks, "no memory for the agent")
+
+
+def in_order(checks, directory):
+    """Less and less memory: first exports and answers fail, while a new file is attached at once; then new files wait, too, and the
+    agent lives. With memory again all of it is there."""
+    if SANITIZED:
+        checks.skip("less and less memory", "a sanitizer has a heap of its own")
+        return
+    largest = directory / "largest"
+    binary = brief.build(directory, "order")
+    later = brief.copy(binary, "order-later")
+
+    def bound(size):
+        with open(largest, "r+b") as file:
+            file.write(size.to_bytes(8, "little"))
+
+    def asked(agent):
+        with contextlib.suppress(OSError):
+            return ask(agent.socket, "/api/snapshot")[0]
+
+    largest.write_bytes(bytes(PAGE))
+    bound(2**62)
+    with Host(directory, "order") as host, capture.Server() as server, Service("order") as one, \
+            start_agent(directory, server, "--include", f"path:{directory}/*", "--include", f"path:{one.binary}", host=host,
+                        LD_PRELOAD=preload(build_library(directory, "short")), SHORT_LARGEST=largest) as agent, contextlib.ExitStack() as stack:
+        one.answer()
+        wait_attached(agent, one)
+        one.burst(10)
+        exact(checks, "with memory", snapshot_after(server), one)
+        checks.equal("with memory: it answers", asked(agent), 200)
+
+        # What a file takes fits; what thousands of new series take in one piece does not.
+        bound(96 << 10)
+        one.burst(400)
+        wait_until("exports fail", lambda: said(agent, "export: "))
+        count = server.count()
+        checks.ok("at first: it does not answer", asked(agent) in (None, 503), asked(agent))
+        process = stack.enter_context(brief.staying(binary, 0, OTEL_SERVICE_NAME=own("order")))
+        agent.wait_attached(process.pid, binary)
+        brief.fire(process, 7)
+        checks.equal("at first: a new file is attached, and nothing exported", server.count(), count)
+
+        bound(8 << 10)
+        mark = len(agent.lines())
+        process = stack.enter_context(brief.staying(later, 0, OTEL_SERVICE_NAME=own("order-later")))
+        brief.fire(process, 3)
+        time.sleep(3)
+        checks.equal("then: a new file is not", said(agent, f"attached: '{later}'"), [])
+        checks.ok("then: the agent lives", agent.running(), agent.tail())
+        checks.ok("then: a few lines say so", 1 <= len(agent.warnings(mark=mark)) <= 4, agent.lines()[mark:])
+        checks.equal("then: still no export", server.count(), count)
+
+        bound(2**62)
+        agent.wait_attached(process.pid, later, 40)
+        brief.fire(process, 5)
+        request = snapshot_after(server)
+        exact(checks, "memory again", request, one)
+        found = brief.Resources(request)
+        checks.equal("memory again: the new file from its first event on, the later one since it was attached",
+                     [found.total(own(name)) for name in ("order", "order-later")], [7, 5])
+        checks.equal("memory again: it answers", asked(agent), 200)
+        checks.equal("the agent ends with status 0", agent.stop(), 0)
+        one.untouched(checks, "less and less memory")
 
 
 def at_start(checks, directory):
@@ -446,7 +510,8 @@ def main():
     if os.geteuid() != 0:
         checks.skip("everything", "needs root")
         return checks.finish()
-    parts = (("memory of the agent", address_space), ("memory at the start", at_start), ("memory for the filter", filterless), ("the agent's cgroup is full", killed),
+    parts = (("memory of the agent", address_space), ("in order", in_order), ("memory at the start", at_start),
+             ("memory for the filter", filterless), ("the agent's cgroup is full", killed),
              ("descriptors", descriptors), ("bpffs", bpffs), ("directories", directories), ("the collector", gone))
     with scratch("degrade") as directory:
         for name, part in parts:
