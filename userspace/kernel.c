@@ -424,6 +424,9 @@ int kernel_pin(const struct kernel *kernel, const struct pins *pins)
 		err = pins_commit(pins);
 	if (err)
 		pins_abandon(pins);
+	/* Of the first generation nobody else has these. */
+	if (err && pins->generation == 1)
+		pins_common_remove(pins);
 	return err;
 }
 

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * short - a library for LD_PRELOAD: from some moment on there is no memory.
+ * short - a library for LD_PRELOAD: from some moment on there is no memory, or no room in a bpffs.
  *
  * $SHORT_HEAP=N: after N allocations malloc() and its like fail. $SHORT_MAPS=N: after N shared mappings, which an agent makes of
  * BPF maps, mmap() fails. $SHORT_FILTER=N: the same as $SHORT_HEAP, but counted from when libseccomp is first asked for a filter.
  * For good, as when a limit is reached. $SHORT_LARGEST=FILE: the first 8 bytes of it, a number that may change at any time, are the
- * largest allocation that succeeds.
+ * largest allocation that succeeds. $SHORT_PINS=N: after N pins there is no room for another one. A bpffs has no size that a mount
+ * could bound: what a full one says, ENOSPC, it says where the kernel has no memory for an inode (bpf_get_inode(),
+ * kernel/bpf/inode.c).
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/bpf.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,7 +29,7 @@ extern void *__libc_malloc(size_t);
 extern void *__libc_calloc(size_t, size_t);
 extern void *__libc_realloc(void *, size_t);
 
-static atomic_long heap = LONG_MAX, maps = LONG_MAX, unbounded = LONG_MAX, *largest = &unbounded;
+static atomic_long heap = LONG_MAX, maps = LONG_MAX, pins = LONG_MAX, unbounded = LONG_MAX, *largest = &unbounded;
 
 static void largest_map(const char *path)
 {
@@ -47,6 +51,9 @@ static void __attribute__((constructor)) begin(void)
 	said = getenv("SHORT_MAPS");
 	if (said)
 		maps = atol(said);
+	said = getenv("SHORT_PINS");
+	if (said)
+		pins = atol(said);
 	said = getenv("SHORT_LARGEST");
 	if (said)
 		largest_map(said);
@@ -101,4 +108,25 @@ void *mmap(void *at, size_t size, int protection, int flags, int fd, off_t offse
 	if (flags & MAP_SHARED && none(&maps))
 		return MAP_FAILED;
 	return (void *)syscall(SYS_mmap, at, size, protection, flags, fd, offset);
+}
+
+/* libbpf makes its system calls by this. */
+long syscall(long number, ...)
+{
+	static long (*real)(long number, ...);
+	long argument[6];
+	va_list list;
+	int i;
+
+	va_start(list, number);
+	for (i = 0; i < 6; i++)
+		argument[i] = va_arg(list, long);
+	va_end(list);
+	if (number == SYS_bpf && argument[0] == BPF_OBJ_PIN && none(&pins)) {
+		errno = ENOSPC;
+		return -1;
+	}
+	if (!real)
+		real = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
+	return real(number, argument[0], argument[1], argument[2], argument[3], argument[4], argument[5]);
 }

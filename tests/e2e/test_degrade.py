@@ -397,6 +397,54 @@ def bpffs(checks, directory):
         checks.equal("detached: status 0", host.stop("--detach")[0], 0)
 
 
+def no_inode(checks, directory):
+    """The bpffs says that it is full, at any pin of a start: nothing is left half pinned, nothing of an earlier agent is lost, and the
+    next one that finds room goes on from there."""
+    library = build_library(directory, "short")
+    with Host(directory, "inode") as host, capture.Server() as server, Service("inode") as one:
+        one.answer()
+
+        def agent(*flags, **more):
+            return start_agent(directory, server, "--include", f"path:{one.binary}", *flags, host=host, **more)
+
+        def full(name, pins, before, *flags):
+            """An agent with room for so many pins; @before: events that it does not know of."""
+            there = host.pins()
+            with agent(*flags, LD_PRELOAD=preload(library), SHORT_PINS=pins) as short:
+                wait_attached(short, one)
+                one.burst(10)
+                checks.equal(f"{name}: counts all the same", total(snapshot_after(server), one.service, BURSTS[0]),
+                             one.bursts - before)
+                told = [line for line in short.warnings() if "No space left on device" in line]
+                checks.ok(f"{name}: one line says what that means", len(told) == 1 and
+                          ("nothing can be pinned in" in told[0] or "cannot be pinned in" in told[0]), short.tail())
+                checks.equal(f"{name}: ends with status 0", short.stop(), 0)
+            checks.equal(f"{name}: nothing is left of it", sorted(map(str, host.pins())), sorted(map(str, there)))
+
+        with agent() as first:
+            wait_attached(first, one)
+            pinned = len(host.pins())
+            kill(first)
+        host.stop("--detach")
+        for pins in (0, 1, pinned // 2):
+            full(f"room for {pins} of {pinned} pins", pins, one.bursts)
+        begun = one.bursts
+        with agent() as first:
+            wait_attached(first, one)
+            one.burst(10)
+            before = snapshot_after(server)
+            kill(first)
+        # Other maps, which would take over what is there.
+        full("beside an earlier agent's", 5, one.bursts, "--max-cells", "65536")
+        with agent() as last:
+            wait_attached(last, one)
+            checks.equal("room again: all since the first pins", total(snapshot_after(server), one.service, BURSTS[0]),
+                         one.bursts - begun)
+            checks.equal("no step back", steps_back([before, server.requests[-1]], {one.service})[:3], [])
+        one.untouched(checks, "a full bpffs")
+        checks.equal("detached: status 0", host.stop("--detach")[0], 0)
+
+
 def directories(checks, directory):
     """No room where the agent keeps things on disk: named, and counted on, but for the lock."""
     with contextlib.ExitStack() as mounts, Host(directory, "places") as host, capture.Server() as server, \
@@ -517,8 +565,8 @@ def main():
         checks.skip("everything", "needs root")
         return checks.finish()
     parts = (("memory of the agent", address_space), ("in order", in_order), ("memory at the start", at_start),
-             ("memory for the filter", filterless), ("the agent's cgroup is full", killed),
-             ("descriptors", descriptors), ("bpffs", bpffs), ("directories", directories), ("the collector", gone))
+             ("memory for the filter", filterless), ("the agent's cgroup is full", killed), ("descriptors", descriptors),
+             ("bpffs", bpffs), ("full bpffs", no_inode), ("directories", directories), ("the collector", gone))
     with scratch("degrade") as directory:
         for name, part in parts:
             if len(sys.argv) < 2 or any(wanted in name for wanted in sys.argv[1:]):
