@@ -5,6 +5,7 @@
 The same events go to two agents, one that speaks protobuf and one that speaks JSON. What each of them says decodes,
 without an unknown field, to the same values; one agent's JSON, plain and compressed, keeps the rules of the data model.
 """
+import contextlib
 import gzip
 import json
 import os
@@ -17,6 +18,7 @@ import time
 
 import capture
 import otlp
+from ask import ask
 from agent import HERE, Agent, Fired, build_fired, clean_environment, exported, own_name, wait_totals
 from checks import Checks
 from google.protobuf import json_format
@@ -177,6 +179,58 @@ def rejected(checks, directory, binary):
         checks.equal("ends with status 0", agent.stop(), 0)
 
 
+def too_large(checks, directory, binary):
+    """Points that no request can carry are counted at each export, named once, and everything else arrives. Only the agent's own
+    resource can be so large, and only in JSON, where a control character takes six bytes."""
+    name, config = own_name("json-large"), directory / "large.conf"
+
+    def agent(interval_ms):
+        return Agent(directory, "--protocol=http/json", "--config", config, "--include", f"path:{binary}",
+                     OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp, OTEL_METRIC_EXPORT_INTERVAL=interval_ms, OTEL_SERVICE_NAME=name)
+
+    def exports():
+        return len({request.time_ns() for request in server.requests})
+
+    with Server() as server, Fired(binary, "json-beside") as fired:
+        config.write_text("agent-resource = odd=" + "\x01" * 100 + "\n")
+        with agent(500) as small:
+            small.wait_attached(fired.pid, binary)
+            fired.fire(EVENTS)
+            checks.equal("beside a small one: all events arrive", wait_totals(server, fired, EVENTS), (EVENTS, EVENTS, EVENTS))
+            server.wait_requests(3)
+            own = sum(point.service == name for point in server.requests[-1].points())
+            checks.ok(f"the agent has {own} points of its own", own > 15, own)
+            small.stop()
+        server.requests.clear()
+        config.write_text("agent-resource = odd=" + "\x01" * 720000 + "\n")
+        # An export takes a second or more, as it is tried in ever smaller parts; between two of them it answers.
+        with agent(3000) as large:
+            large.wait_attached(fired.pid, binary)
+            checks.equal("beside a large one: all events arrive", wait_totals(server, fired, fired.fire(EVENTS) - EVENTS, 60),
+                         (EVENTS, EVENTS, EVENTS))
+
+            def dropped():
+                found = re.search(rf'^probemeter_agent_points_dropped_total{{[^}}]*service_name="{name}"[^}}]*}} (\d+)$',
+                                  ask(large.socket, "/metrics", timeout_s=60)[2].decode(), re.MULTILINE)
+                return int(found.group(1)) if found else None
+
+            seen = 0, 0
+
+            def all_counted():
+                nonlocal seen
+                seen = exports(), dropped()
+                return seen[0] > 1 and seen[1] == own * seen[0]
+
+            with contextlib.suppress(Failed):
+                wait_until("all are counted", all_counted, 60)
+            checks.equal(f"{seen[0]} exports: each of its points is dropped from each", seen[1], own * seen[0])
+            checks.equal("none arrives", sum(point.service == name for one in server.requests for point in one.points()), 0)
+            told = [line[:300] for line in large.lines() if "a point is larger than a request may be" in line]
+            checks.ok("that is told once, with a metric and its service", len(told) == 1 and "'probemeter.agent." in told[0] and
+                      f"'{name}'" in told[0], told)
+            large.stop()
+
+
 def every_string_is_utf8(checks, directory, _):
     """A service in whose names hardly a text is UTF-8 is exported whole; each wrong piece is one U+FFFD."""
     binary = directory / "bytes"
@@ -250,8 +304,10 @@ def main():
         return checks.finish()
     with scratch("json") as directory:
         binary = build_fired(directory)
-        for name, part in (("the same points as protobuf", same_points), ("compressed", compressed), ("partial success", rejected),
+        for name, part in (("the same points as protobuf", same_points), ("compressed", compressed), ("partial success", rejected), ("too large", too_large),
                            ("every string is UTF-8", every_string_is_utf8)):
+            if len(sys.argv) > 1 and sys.argv[1] not in name:
+                continue
             with checks.run(name):
                 part(checks, directory, binary)
     return checks.finish()

@@ -10,6 +10,7 @@ import collections
 import contextlib
 import math
 import os
+import re
 import subprocess
 import sys
 import time
@@ -174,7 +175,8 @@ def delta_through_outages(checks, directory, binary):
 def last_export_fails(checks, directory, binary):
     """A collector that is gone at the end: what is lost is said, and the agent ends all the same."""
     with Ledger() as server, Fired(binary, "delta-lost") as service, \
-            Agent(directory, binary=CHECKED, **settings(server, OTEL_METRIC_EXPORT_TIMEOUT=3000)) as agent:
+            Agent(directory, "--include", f"path:{binary}", binary=CHECKED,
+                  **settings(server, OTEL_METRIC_EXPORT_TIMEOUT=3000)) as agent:
         server.service = service.service
         agent.wait_attached(service.pid, binary, 60.0)
         service.fire(10)
@@ -184,6 +186,9 @@ def last_export_fails(checks, directory, binary):
         checks.equal("the agent ends", agent.stop(), 0)
         said = [line for line in agent.lines() if "is lost" in line]
         checks.equal("one line says what is lost", len(said), 1)
+        lost = [int(number) for line in said for number in re.findall(r": (\d+) points were not acknowledged; ", line)]
+        # The service's four series, and what the agent's own counters had to say.
+        checks.ok(f"and how many points that are: {lost}", len(lost) == 1 and 4 < lost[0] <= 4 + 10, said)
         checks.equal("nothing is made up", server.totals(), (10,) * 3)
 
 
