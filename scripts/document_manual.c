@@ -51,6 +51,7 @@ static const struct page {
 		.about = {
 			"Looks at each requirement for itself and prints one line for each; one that is not met comes with the reason and "
 			"the remedy. One is the configuration; another one loads the programs and counts the hits of a stub.",
+			"On a terminal it has colours, unless NO_COLOR is set to anything.",
 		},
 		.example = { "probemeter check", "probemeter check --json" },
 		.failed = "at least one requirement is not met",
@@ -59,6 +60,7 @@ static const struct page {
 		.about = {
 			"Lists the metrics that a file declares, that a process has mapped, or, without an operand, that any process of this "
 			"host has mapped. Of a process it says whether anyone listens. It attaches nothing.",
+			"On a terminal it has colours, unless NO_COLOR is set to anything.",
 		},
 		.example = { "probemeter probes /usr/bin/shop", "probemeter probes 4711 --json" },
 		.failed = "the file or the process cannot be read",
@@ -67,12 +69,16 @@ static const struct page {
 		.about = {
 			"Shows what the agent of this host counts, as it counts it. Where standard output is not a terminal, plain text is "
 			"printed once.",
+			"On a terminal it has colours, unless NO_COLOR is set to anything.",
 		},
 		.example = { "probemeter top", "probemeter top --json" },
 		.failed = "no agent runs, or it may not be asked",
 	},
 	[COMMAND_SNAPSHOT] = {
-		.about = { "Prints what the agent of this host holds now: services, metrics and series." },
+		.about = {
+			"Prints what the agent of this host holds now: services, metrics and series.",
+			"On a terminal it has colours, unless NO_COLOR is set to anything.",
+		},
 		.example = { "probemeter snapshot", "probemeter snapshot --json" },
 		.failed = "no agent runs, or it may not be asked",
 	},

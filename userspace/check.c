@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "colour.h"
 #include "options.h"
 #include "policy.h"
 #include "privilege.h"
@@ -45,10 +46,13 @@ bool check_refuses(char *ret, size_t size)
 /* One line, and two more for what is not met; or a row of @rows. Return: is something needed not there? */
 static bool say(const char *name, const char *why, bool needed, const struct finding *found, json_object *rows)
 {
+	enum colour ink = found->met ? COLOUR_GOOD : needed ? COLOUR_BAD : COLOUR_WARNING;
+	bool colours = colour_wanted(stdout);
 	json_object *row;
 
 	if (!rows) {
-		printf("%s  %-22s %s\n", found->met ? "pass" : needed ? "FAIL" : "warn", name, found->detail);
+		printf("%s%s%s  %-22s %s\n", colour(colours, ink), found->met ? "pass" : needed ? "FAIL" : "warn",
+		       colour(colours, COLOUR_PLAIN), name, found->detail);
 		if (!found->met)
 			printf("      why: %s\n      do:  %s\n", why, found->remedy);
 		return needed && !found->met;

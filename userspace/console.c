@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "colour.h"
 #include "console_cell.h"
 #include "pairs.h"
 #include "utf8.h"
@@ -26,9 +26,6 @@
 #define CONSOLE_TEXT 512
 
 #define SECOND_NS 1e9
-
-enum ink { INK_PLAIN, INK_BOLD, INK_DIM };
-static const char *const inks[] = { [INK_PLAIN] = "\033[0m", [INK_BOLD] = "\033[1m", [INK_DIM] = "\033[2m" };
 
 /* What is kept of one series for the next print's rates. */
 struct memory {
@@ -48,12 +45,11 @@ struct console {
 struct console *console_new(FILE *out)
 {
 	struct console *console = calloc(1, sizeof(*console));
-	const char *no_colour = getenv("NO_COLOR");
 
 	if (!console)
 		return NULL;
 	console->out = out;
-	console->colours = fileno(out) >= 0 && isatty(fileno(out)) && !(no_colour && *no_colour);
+	console->colours = colour_wanted(out);
 	return console;
 }
 
@@ -65,10 +61,9 @@ void console_free(struct console *console)
 	free(console);
 }
 
-static void ink(const struct console *console, enum ink which)
+static void ink(const struct console *console, enum colour which)
 {
-	if (console->colours)
-		(void)fputs(inks[which], console->out);
+	(void)fputs(colour(console->colours, which), console->out);
 }
 
 static void blanks(const struct console *console, int count)
@@ -243,18 +238,18 @@ static void print_resource(const struct console *console, const struct resource 
 		if (strcmp(resource->attribute[i].key, "service.name"))
 			append_pair(rest, sizeof(rest), resource->attribute[i].key, resource->attribute[i].value);
 	(void)fputc('\n', console->out);
-	ink(console, INK_BOLD);
+	ink(console, COLOUR_BOLD);
 	used = text_put(console, name, CONSOLE_COLUMNS - 4);
 	(void)fputc(' ', console->out);
 	print_rule(console, CONSOLE_COLUMNS - used - 1);
-	ink(console, INK_PLAIN);
+	ink(console, COLOUR_PLAIN);
 	(void)fputc('\n', console->out);
-	ink(console, INK_DIM);
+	ink(console, COLOUR_DIM);
 	if (*rest) {
 		(void)text_put(console, rest, CONSOLE_COLUMNS);
 		(void)fputc('\n', console->out);
 	}
-	ink(console, INK_PLAIN);
+	ink(console, COLOUR_PLAIN);
 }
 
 static void print_metric(const struct console *console, const struct point *point)
@@ -266,10 +261,10 @@ static void print_metric(const struct console *console, const struct point *poin
 	(void)utf8_printable(point->metric->name, strlen(point->metric->name), name, sizeof(name));
 	(void)utf8_printable(point->metric->unit, strlen(point->metric->unit), unit, sizeof(unit));
 	blanks(console, 2);
-	ink(console, INK_BOLD);
+	ink(console, COLOUR_BOLD);
 	used += text_put(console, name, CONSOLE_LABELS - 4);
-	ink(console, INK_PLAIN);
-	ink(console, INK_DIM);
+	ink(console, COLOUR_PLAIN);
+	ink(console, COLOUR_DIM);
 	if (*unit && used + 2 < CONSOLE_LABELS) {
 		blanks(console, 1);
 		used += 1 + text_put(console, unit, CONSOLE_LABELS - used - 1);
@@ -277,7 +272,7 @@ static void print_metric(const struct console *console, const struct point *poin
 	blanks(console, CONSOLE_LABELS - used);
 	for (int i = 0; i < CONSOLE_CELLS && column[i].caption; i++)
 		(void)fprintf(console->out, "%*s", CONSOLE_CELL + !i, column[i].caption);
-	ink(console, INK_PLAIN);
+	ink(console, COLOUR_PLAIN);
 	(void)fputc('\n', console->out);
 }
 

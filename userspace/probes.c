@@ -19,6 +19,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "colour.h"
 #include "discover.h"
 #include "log.h"
 #include "options.h"
@@ -57,21 +58,28 @@ struct place {
 	bool moved; /* none of its code is mapped from the file: the agent does not find it there */
 };
 
+/* What is said of one site, in which colour. */
+struct state {
+	const char *words;
+	enum colour colour;
+};
+
 /* A level's state needs no listener: it is read, not trapped. */
-static const char *state(const struct descriptors *descriptors, const struct descriptor *d, const struct place *place,
-			 int count)
+static struct state state(const struct descriptors *descriptors, const struct descriptor *d, const struct place *place,
+			  int count)
 {
 	const char *problem = place->pid ? reach_problem(place->reach, descriptors, d, place->mapped, place->bias) : NULL;
 
 	if (d->levels_address && place->moved)
-		return "level: not read, as none of the code is mapped from the file";
+		return (struct state){ "level: not read, as none of the code is mapped from the file", COLOUR_WARNING };
 	if (d->levels_address)
-		return "level: read from the process, no trap";
+		return (struct state){ "level: read from the process, no trap", COLOUR_GOOD };
 	if (count < 0)
-		return "in the file; name a process to see who listens";
+		return (struct state){ "in the file; name a process to see who listens", COLOUR_DIM };
 	if (problem)
-		return problem;
-	return count ? "attached" : "not attached: no agent listens";
+		return (struct state){ problem, COLOUR_WARNING };
+	return count ? (struct state){ "attached", COLOUR_GOOD } :
+		       (struct state){ "not attached: no agent listens", COLOUR_DIM };
 }
 
 /* Names are their file's, whoever wrote it: no order to a terminal, and no second line. */
@@ -145,7 +153,7 @@ static json_object *metric_json(const struct descriptor *d, const char *path, pi
 	return row;
 }
 
-static void metric_print(const struct descriptor *d, const char *words)
+static void metric_print(const struct descriptor *d, const struct state *found, bool colours)
 {
 	const struct metric *m = &d->metric;
 	char labels[(PROBEMETER_MAX_LABELS + 1) * TEXT_BYTES] = "", name[TEXT_BYTES], unit[TEXT_BYTES], label[TEXT_BYTES];
@@ -154,29 +162,32 @@ static void metric_print(const struct descriptor *d, const char *words)
 	for (i = 0; i < m->label_count; i++)
 		(void)snprintf(labels + strlen(labels), sizeof(labels) - strlen(labels), "%s%s", i ? ", " : "",
 			       printable(m->label[i], label));
-	printf("  %-40s %-20s %-12s {%s}  %s\n", printable(m->name, name), kind_names[m->kind], printable(m->unit, unit),
-	       labels, words);
+	printf("  %-40s %-20s %-12s {%s}  %s%s%s\n", printable(m->name, name), kind_names[m->kind], printable(m->unit, unit),
+	       labels, colour(colours, found->colour), found->words, colour(colours, COLOUR_PLAIN));
 }
 
 static void object_show(const struct descriptors *descriptors, const char *path, const struct place *place,
 			json_object *rows)
 {
+	bool colours = colour_wanted(stdout);
 	char shown[TEXT_BYTES];
 	size_t i;
 
-	if (!rows && place->pid)
-		printf("%s (process %d)\n", printable(path, shown), place->pid);
-	else if (!rows)
-		printf("%s\n", printable(path, shown));
+	if (!rows) {
+		printf("%s%s", colour(colours, COLOUR_BOLD), printable(path, shown));
+		if (place->pid)
+			printf(" (process %d)", place->pid);
+		printf("%s\n", colour(colours, COLOUR_PLAIN));
+	}
 	for (i = 0; i < descriptors->count; i++) {
 		const struct descriptor *d = &descriptors->descriptor[i];
 		int count = listeners(place->pid, d, place->bias);
-		const char *words = state(descriptors, d, place, count);
+		struct state found = state(descriptors, d, place, count);
 
 		if (rows)
-			json_object_array_add(rows, metric_json(d, path, place->pid, count, words));
+			json_object_array_add(rows, metric_json(d, path, place->pid, count, found.words));
 		else
-			metric_print(d, words);
+			metric_print(d, &found, colours);
 	}
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "colour.h"
 #include "figure.h"
 #include "utf8.h"
 
@@ -263,18 +264,17 @@ struct sheet_line *sheet_lines(const struct sheet *sheet, const struct held *hel
 	return headed ? lines : NULL;
 }
 
-static void put(FILE *out, bool ink, const char *way, const char *text)
+static void put(FILE *out, bool colours, enum colour which, const char *text)
 {
 	size_t length = strlen(text);
 
 	while (length && text[length - 1] == ' ')
 		length--;
-	(void)fprintf(out, "%s%.*s%s\n", ink ? way : "", (int)length, text, ink ? "\033[0m" : "");
+	(void)fprintf(out, "%s%.*s%s\n", colour(colours, which), (int)length, text, colour(colours, COLOUR_PLAIN));
 }
 
-int sheet_print(const struct sheet *sheet, const struct held *held, bool ink, FILE *out)
+int sheet_print(const struct sheet *sheet, const struct held *held, bool colours, FILE *out)
 {
-	static const char bold[] = "\033[1m", dim[] = "\033[2m", plain[] = "";
 	char text[3 * SHEET_BYTES], part[SHEET_BYTES];
 	struct sheet_line *lines;
 	size_t count;
@@ -282,14 +282,14 @@ int sheet_print(const struct sheet *sheet, const struct held *held, bool ink, FI
 	lines = sheet_lines(sheet, held, &count);
 	if (!lines)
 		return -ENOMEM;
-	put(out, ink, bold, held->title);
+	put(out, colours, COLOUR_BOLD, held->title);
 	for (size_t i = 0; i < held->note_count; i++)
 		(void)fprintf(out, "%s %s\n", held->note[i].warning ? "!" : "-", held->note[i].text);
 	if (held->notes_left)
 		(void)fprintf(out, "- and %zu more\n", held->notes_left);
 	(void)fputc('\n', out);
 	sheet_captions(sheet, part);
-	put(out, ink, dim, part);
+	put(out, colours, COLOUR_DIM, part);
 	for (size_t i = 0; i < count; i++) {
 		sheet_name(sheet, &lines[i], part);
 		(void)strcpy(text, part);
@@ -297,7 +297,7 @@ int sheet_print(const struct sheet *sheet, const struct held *held, bool ink, FI
 		(void)strcat(text, part);
 		sheet_trend(sheet, &lines[i], part);
 		(void)strcat(text, part);
-		put(out, ink, lines[i].row ? plain : bold, text);
+		put(out, colours, lines[i].row ? COLOUR_PLAIN : COLOUR_BOLD, text);
 	}
 	free(lines);
 	return fflush(out) ? -errno : 0;

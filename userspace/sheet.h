@@ -41,7 +41,7 @@ void sheet_captions(const struct sheet *sheet, char out[SHEET_BYTES]);
 /* @text, which is printable, cut to @columns, or with @fill made as wide. Return: how wide it is. */
 int sheet_fit(const struct sheet *sheet, const char *text, int columns, bool fill, char out[SHEET_BYTES]);
 
-/* All of it as text. @ink: with bold and dim. Return: 0, -ENOMEM, or -errno of the write. */
-int sheet_print(const struct sheet *sheet, const struct held *held, bool ink, FILE *out);
+/* All of it as text. @colours: with bold and dim. Return: 0, -ENOMEM, or -errno of the write. */
+int sheet_print(const struct sheet *sheet, const struct held *held, bool colours, FILE *out);
 
 #endif

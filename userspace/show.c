@@ -17,19 +17,13 @@
 #include <unistd.h>
 
 #include "ask.h"
+#include "colour.h"
 #include "log.h"
 #include "options.h"
 #include "sheet.h"
 #include "utf8.h"
 
 #define PIPE_COLUMNS 120 /* where there is no terminal to ask */
-
-bool show_ink(void)
-{
-	const char *no_colour = getenv("NO_COLOR");
-
-	return isatty(STDOUT_FILENO) && !(no_colour && *no_colour);
-}
 
 bool show_ascii(void)
 {
@@ -115,7 +109,7 @@ int show_text(const struct options *options, bool rates)
 		err = show_look(options, &held);
 	}
 	if (!err)
-		err = sheet_print(&sheet, &held, show_ink(), stdout);
+		err = sheet_print(&sheet, &held, colour_wanted(stdout), stdout);
 	held_free(&held);
 	return err ? 1 : 0;
 }

@@ -18,8 +18,7 @@ int show_text(const struct options *options, bool rates);
 /* Ask, and put the rows in the place of those before, if any: their past goes on. Says what is wrong. Return: 0 or -errno. */
 int show_look(const struct options *options, struct held *held);
 
-/* May colours be used on standard output? Does it show nothing but ASCII? */
-bool show_ink(void);
+/* Does standard output show nothing but ASCII? */
 bool show_ascii(void);
 
 #endif

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "ask.h"
+#include "colour.h"
 #include "log.h"
 #include "options.h"
 #include "sheet.h"
@@ -311,7 +312,7 @@ static void loop(struct screen *screen)
 
 static void inks_make(struct screen *screen)
 {
-	screen->colours = show_ink() && has_colors() && start_color() == OK && use_default_colors() == OK;
+	screen->colours = colour_wanted(stdout) && has_colors() && start_color() == OK && use_default_colors() == OK;
 	if (!screen->colours)
 		return;
 	(void)init_pair(INK_TITLE, COLOR_CYAN, -1);
