@@ -263,6 +263,68 @@ def late(checks, browser, url):
     tab.close()
 
 
+DROPPER_C = """
+#include <stdio.h>
+#include <probemeter/probemeter.h>
+PROBEMETER_COUNTER(lost_total, "e2e.lost.total", "{event}", "Fired with a negative number", "x")
+int main(void)
+{
+	for (int c; (c = getchar()) != EOF;)
+		PROBEMETER_ADD(lost_total, c == '-' ? -1 : 1, "y");
+	return 0;
+}
+"""
+
+
+def reasons(tab):
+    """{the reason: (of whom, all that is said, how bad it is)} from the panel that says why there is nothing."""
+    rows = tab.evaluate("[...document.querySelectorAll('#why-list li')].map(row => [row.querySelector('.tag').textContent,"
+                        " row.querySelector('b').textContent, row.innerText, row.className])")
+    return {word: (subject, text, kind) for word, subject, text, kind in rows}
+
+
+TILE = "[...document.querySelectorAll('#tiles dt')].find(name => name.firstChild.textContent === {!r}).nextElementSibling.textContent"
+
+
+def nothing(checks, directory, browser):
+    """On a host without a probe, then with a service that has not fired, then with one whose events are dropped: the panel says
+    which of these it is, of whom, and what to do; and once all is well that nothing is missing."""
+    binary = build(directory, "dropper", DROPPER_C)
+    service = own_name("dropper")
+    with Agent(directory, OTEL_METRICS_EXPORTER="prometheus", OTEL_EXPORTER_PROMETHEUS_PORT=0) as agent:
+        host, port = page_address(agent)
+        tab = browser.open(f"http://{host}:{port}/")
+        tab.wait("the first reason", f"{TEXT}.includes('No probes found')")
+        found = reasons(tab)
+        checks.ok("no probes found: said, with the remedy, and nothing else is", list(found) == ["No probes found"] and
+                  "no process of this host has probes" in found["No probes found"][1]
+                  and "Remedy: start a service built with <probemeter/probemeter.h>" in found["No probes found"][1], found)
+        with subprocess.Popen([binary], stdin=subprocess.PIPE, env=clean_environment(OTEL_SERVICE_NAME=service)) as child:
+            try:
+                agent.wait_attached(child.pid, binary)
+                tab.wait("the second reason", f"{TEXT}.includes('Attached, no hits')")
+                found = reasons(tab)
+                checks.ok("attached, no hits: of whom, with the remedy", list(found) == ["Attached, no hits"] and
+                          found["Attached, no hits"][0] == service and "Remedy: let the service do some work" in
+                          found["Attached, no hits"][1], found)
+                child.stdin.write(b"+")
+                child.stdin.flush()
+                tab.wait("that all is well", f"{TEXT}.includes('Nothing is missing')")
+                checks.equal("and 0 events dropped", tab.evaluate(TILE.format("events dropped")), "0")
+                child.stdin.write(b"---")
+                child.stdin.flush()
+                tab.wait("how many were dropped", TILE.format("events dropped") + " === '3'")
+                found = reasons(tab)
+                subject, text, kind = found.get("Dropped", ("", "", ""))
+                checks.ok("dropped: of which metric, why, with the remedy, as a warning", list(found) == ["Dropped"] and
+                          subject == "e2e.lost.total" and "negative" in text and "Remedy: " in text and kind == "warning", found)
+            finally:
+                child.kill()
+        checks.equal("no errors there either", tab.errors, [])
+        tab.close()
+        checks.equal("the agent ends with status 0", agent.stop(), 0)
+
+
 def why(checks, directory, browser):
     """Agents with nothing to show say why, and one that has gone is noticed."""
     with Agent(directory, ENABLE_TRACING="false", OTEL_METRICS_EXPORTER="prometheus", OTEL_EXPORTER_PROMETHEUS_PORT=0) as agent:
@@ -303,6 +365,9 @@ def main():
     in_own_pid_namespace()
     with scratch("page") as directory:
         pictures = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else directory
+        # While there is no other process here.
+        with checks.run("nothing"), Chromium(directory) as browser:
+            nothing(checks, directory, browser)
         binary = build(directory, "evil", EVIL_C)
         evil = Child([binary], directory / "evil.log", env=clean_environment(OTEL_SERVICE_NAME=f"{EVIL}-{os.getpid()}"))
         evil.name = EVIL
