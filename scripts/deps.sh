@@ -86,6 +86,8 @@ package | lintian               | judges them
 package | fakeroot              | files in them belong to root, whoever builds
 package | mmdebstrap            | makes the small system that they are installed in
 package | rpm                   | builds the RPM packages
+package | skopeo                | reads the image as docker load and podman load do
+package | umoci                 | unpacks it as for a runtime
 package | python3-kubernetes    | knows the fields of the DaemonSet
 package | npm / nodejs          | brings the schemas of Kubernetes, holds the manifest against them
 package | cmake                 | finds the installed headers

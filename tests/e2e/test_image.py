@@ -67,6 +67,35 @@ def image(checks, directory):
     checks.equal("what a Docker without containerd looks for", docker,
                  {"Config": config, "RepoTags": [f"probemeter:{version}"], "Layers": [layer]})
     checks.ok("and it is there", {docker["Config"], *docker["Layers"]} <= names, names)
+    clients(checks, directory, f"probemeter:{version}", inner, manifest)
+
+
+def clients(checks, directory, name, inner, manifest):
+    """What reads images for engines takes it: the layout, and the one file, as `docker load` and `podman load` read it."""
+    for kind, where in ("oci", "one"), ("oci-archive", "image.tar"), ("docker-archive", "image.tar"):
+        image_name = f"{kind}:{directory}/{where}:{name}"
+        done = run("skopeo", "inspect", "--config", image_name)
+        config = json.loads(done.stdout) if done.returncode == 0 else {"config": {}}
+        checks.ok(f"skopeo reads it as {kind}, by its name", config["config"].get("Entrypoint") == ["/usr/bin/probemeter"],
+                  done.stdout + done.stderr)
+        done = run("skopeo", "--insecure-policy", "copy", "--quiet", image_name, f"dir:{directory}/{kind}")
+        if not checks.equal(f"{kind}: it can be copied", (done.returncode, done.stderr), (0, "")):
+            continue
+        copied = json.loads((directory / kind / "manifest.json").read_text())
+        checks.equal(f"{kind}: the configuration is the one that was made", copied["config"]["digest"], manifest["config"]["digest"])
+        layer, = copied["layers"]
+        data = (directory / kind / layer["digest"].removeprefix("sha256:")).read_bytes()
+        checks.ok(f"{kind}: and the layer is", (gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data) == inner, layer)
+    done = run("umoci", "unpack", "--rootless", "--image", f"{directory}/one:{name}", directory / "bundle")
+    if not checks.equal("umoci unpacks it", (done.returncode, done.stderr), (0, "")):
+        return
+    with tarfile.open(fileobj=io.BytesIO(inner)) as tar:
+        want = {member.name: tar.extractfile(member).read() if member.isfile() else None for member in tar.getmembers()}
+    unpacked = directory / "bundle/rootfs"
+    got = {str(path.relative_to(unpacked)): path.read_bytes() if path.is_file() else None for path in unpacked.rglob("*")}
+    checks.ok("to what is in the layer", got == want, sorted(set(got) ^ set(want)))
+    checks.equal("and to what a runtime runs as the agent", json.loads((directory / "bundle/config.json").read_text())["process"]["args"],
+                 ["/usr/bin/probemeter", "run"])
 
 
 def by_schema(objects):
