@@ -2,7 +2,8 @@
 /*
  * snapshot.c - read the kernel's maps and bring them in order.
  *
- * Consumes the loaded maps, the cells by mapped memory, the rest in batches; produces sorted arrays. What the numbers mean is ledger.c's and merge.c's.
+ * Consumes the loaded maps, the cells by mapped memory in the order that filled.c keeps, the rest in batches; produces sorted
+ * arrays. What the numbers mean is ledger.c's and merge.c's.
  */
 #include "snapshot.h"
 
@@ -70,23 +71,23 @@ static void sum_add(struct raw_cell *cell, uint64_t sum)
 	cell->high += cell->total.sum < sum;
 }
 
-/* The cells, from the kernel's own memory. A slot's hash is complete once its `where` is not busy any more. */
+/* The cells, from the kernel's own memory, in order. */
 static int cells_read(const struct kernel *kernel, struct snapshot *snapshot)
 {
-	uint32_t slot, cpu;
+	int err = filled_update(&snapshot->filled, kernel->places, kernel->slots);
+	uint32_t cpu;
+	size_t i;
 
-	for (slot = 0; slot < kernel->slots; slot++) {
-		const struct pm_slot *place = &kernel->places[slot / PM_GROUP].slot[slot % PM_GROUP];
-		uint64_t where = word(&place->where);
+	for (i = 0; !err && i < snapshot->filled.count; i++) {
+		uint32_t slot = snapshot->filled.slot[i];
 		struct raw_cell *cell;
 
-		if (!where || where & PM_WHERE_BUSY)
-			continue;
 		if (reserve(&snapshot->cell, snapshot->cell_count, &snapshot->cell_room, sizeof(*cell)))
 			return -ENOMEM;
 		cell = &snapshot->cell[snapshot->cell_count++];
 		/* The carry before the sum: a sum that has gone round meanwhile is too low for a moment, never too high. */
-		*cell = (struct raw_cell){ .key = { .hash = place->hash, .where = where }, .high = word(&kernel->carries[slot]) };
+		*cell = (struct raw_cell){ .high = word(&kernel->carries[slot]) };
+		(void)filled_key(kernel->places, slot, &cell->key);
 		for (cpu = 0; cpu < kernel->cpus; cpu++) {
 			const struct pm_cell *row = &kernel->cells[(size_t)cpu * kernel->slots + slot];
 
@@ -100,7 +101,7 @@ static int cells_read(const struct kernel *kernel, struct snapshot *snapshot)
 			cell->total.count += kernel->carried[slot].count;
 		}
 	}
-	return 0;
+	return err;
 }
 
 /* Two slots may have one key (cell.bpf.h): in order they are neighbours, and become one. */
@@ -163,11 +164,6 @@ int snapshot_cell_order(const struct pm_cell_key *a, const struct pm_cell_key *b
 	int order = snapshot_order(a->where, a->hash, b->where, b->hash);
 
 	return order ? order : (a->where > b->where) - (a->where < b->where);
-}
-
-static int by_cell(const void *a, const void *b)
-{
-	return snapshot_cell_order(a, b);
 }
 
 static int by_series(const void *a, const void *b)
@@ -243,8 +239,6 @@ int snapshot_read(const struct kernel *kernel, struct snapshot *ret)
 		err = drops_read(kernel, ret);
 	if (err)
 		return err;
-	if (ret->cell_count)
-		qsort(ret->cell, ret->cell_count, sizeof(*ret->cell), by_cell);
 	cells_join(ret);
 	if (ret->series_count)
 		qsort(ret->series, ret->series_count, sizeof(*ret->series), by_series);
@@ -262,6 +256,7 @@ void snapshot_hits(const struct snapshot *snapshot, uint64_t *ret)
 
 void snapshot_free(struct snapshot *snapshot)
 {
+	filled_free(&snapshot->filled);
 	free(snapshot->cell);
 	free(snapshot->series);
 	free(snapshot->service);

@@ -10,6 +10,7 @@
 
 #include "../bpf/maps.h"
 #include "kernel.h"
+#include "filled.h"
 
 struct raw_cell {
 	struct pm_cell_key key;
@@ -39,6 +40,7 @@ struct snapshot {
 	uint64_t *drop; /* PM_DROP_INDEX() */
 	/* Room, kept between readings. */
 	size_t cell_room, series_room, service_room;
+	struct filled filled; /* where the cells are */
 	void *key_buffer, *value_buffer;
 };
 
