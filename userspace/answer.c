@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "gzip.h"
 #include "listen.h"
 #include "log.h"
 #include "options.h"
@@ -167,12 +168,40 @@ static void write_openmetrics(struct answers *answers, struct writer *writer, co
 	write_page(answers, writer, view, PROMETHEUS_OPENMETRICS);
 }
 
+/* The page is packed as it is written: whole it may be many megabytes, which nobody wants to hold. */
+static void write_packed(struct answers *answers, struct writer *writer, const struct view *view,
+			 enum prometheus_format format)
+{
+	struct gzip *gzip = gzip_new(GZIP_FAST);
+	struct writer plain = { .drain = gzip_add, .context = gzip };
+
+	writer->failed = !gzip;
+	if (!gzip)
+		return;
+	write_page(answers, &plain, view, format);
+	gzip_add(gzip, plain.bytes, plain.size);
+	writer->failed = gzip_end(gzip, &writer->bytes, &writer->size) || plain.failed;
+	free(plain.bytes);
+}
+
+static void write_text_packed(struct answers *answers, struct writer *writer, const struct view *view)
+{
+	write_packed(answers, writer, view, PROMETHEUS_TEXT);
+}
+
+static void write_openmetrics_packed(struct answers *answers, struct writer *writer, const struct view *view)
+{
+	write_packed(answers, writer, view, PROMETHEUS_OPENMETRICS);
+}
+
 /* How each kind of answer is written; the others have no bytes. */
 static void (*const writes[SERVE_WHATS])(struct answers *answers, struct writer *writer, const struct view *view) = {
 	[SERVE_SNAPSHOT] = write_snapshot,
 	[SERVE_HISTORY] = write_history,
 	[SERVE_TEXT] = write_text,
 	[SERVE_OPENMETRICS] = write_openmetrics,
+	[SERVE_TEXT_PACKED] = write_text_packed,
+	[SERVE_OPENMETRICS_PACKED] = write_openmetrics_packed,
 };
 
 static void give(struct answers *answers, enum serve_what what, const struct view *view)

@@ -170,6 +170,11 @@ bool metrics_hidden(const struct metrics *metrics, uint32_t id)
 	return metrics->by_id[id]->hidden;
 }
 
+uint32_t metrics_count(const struct metrics *metrics)
+{
+	return metrics->count;
+}
+
 const struct metric *metrics_get(const struct metrics *metrics, uint32_t id)
 {
 	return id < metrics->count ? &metrics->by_id[id]->metric : NULL;

@@ -37,6 +37,9 @@ const char *metrics_conflict(struct metrics *metrics, const struct metric *metri
 void metrics_hide(struct metrics *metrics, uint32_t id, bool hidden);
 bool metrics_hidden(const struct metrics *metrics, uint32_t id);
 
+/* How many there are: ids are below. */
+uint32_t metrics_count(const struct metrics *metrics);
+
 /* By id, NULL if there is none. */
 const struct metric *metrics_get(const struct metrics *metrics, uint32_t id);
 

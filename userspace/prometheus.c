@@ -42,9 +42,27 @@ struct claim {
 	char name[];
 };
 
+/* Bounds as they stand in a bucket's line, each with all up to its number: `0.5"} `; the last is infinity. */
+struct bounds {
+	const double *bound; /* those, ascending */
+	uint32_t count;
+	struct writer text;
+	uint32_t *end; /* of each, in @text */
+	size_t longest;
+};
+
+/* The end of a line that says when a total began; most began together. */
+struct created {
+	uint64_t start_ms; /* 0: none yet */
+	char text[48];
+	size_t length;
+};
+
 struct build {
 	struct writer *out;
 	struct writer text; /* names and labels */
+	struct bounds bounds; /* of the histogram that was written last */
+	struct created created;
 	enum prometheus_format format;
 	struct arena *arena;
 	struct family *family;
@@ -462,49 +480,98 @@ static void put_count(struct build *build, const struct family *family, const ch
 static void put_created(struct build *build, const struct family *family, const struct row *row)
 {
 	uint64_t start_ms = row->point->start_unix_ns / 1000000;
-	char text[48];
+	struct created *created = &build->created;
 
 	if (build->format != PROMETHEUS_OPENMETRICS || !start_ms)
 		return;
+	if (created->start_ms != start_ms) {
+		created->start_ms = start_ms;
+		created->length = (size_t)snprintf(created->text, sizeof(created->text), "} %llu.%03u\n",
+						   (unsigned long long)(start_ms / 1000), (unsigned)(start_ms % 1000));
+	}
 	put_name(build, family, "_created", row);
-	writer_put(build->out, text, (size_t)snprintf(text, sizeof(text), "} %llu.%03u\n", (unsigned long long)(start_ms / 1000),
-						      (unsigned)(start_ms % 1000)));
+	writer_put(build->out, created->text, created->length);
 }
 
 /* A bound; OpenMetrics writes each as a floating number. */
-static void put_bound(struct build *build, double bound)
+static void put_bound(struct writer *out, enum prometheus_format format, double bound)
 {
-	size_t start = build->out->size, i;
+	size_t start = out->size, i;
 
-	writer_real(build->out, bound);
-	if (build->format != PROMETHEUS_OPENMETRICS || build->out->failed)
+	writer_real(out, bound);
+	if (format != PROMETHEUS_OPENMETRICS || out->failed)
 		return;
-	for (i = start; i < build->out->size; i++)
-		if (strchr(".e", build->out->bytes[i]))
+	for (i = start; i < out->size; i++)
+		if (strchr(".e", out->bytes[i]))
 			return;
-	writer_text(build->out, ".0");
+	writer_text(out, ".0");
+}
+
+/* The bounds of a point, which are nearly always those of the point before it. Return: are there @build's? */
+static bool bounds_make(struct build *build, const struct point *point)
+{
+	uint32_t count = point->type == POINT_HISTOGRAM ? point->bound_count : 0, i;
+	struct bounds *bounds = &build->bounds;
+	size_t start;
+
+	if (bounds->end && bounds->count == count && (!count || !memcmp(bounds->bound, point->bound, count * sizeof(*point->bound))))
+		return true;
+	bounds->bound = point->bound;
+	bounds->count = count;
+	bounds->text.size = bounds->longest = 0;
+	bounds->end = arena_array(build->arena, count + 1, sizeof(*bounds->end));
+	for (i = 0; bounds->end && i <= count; i++) {
+		start = bounds->text.size;
+		if (i < count)
+			put_bound(&bounds->text, build->format, point->bound[i]);
+		else
+			writer_text(&bounds->text, "+Inf");
+		writer_text(&bounds->text, "\"} ");
+		bounds->end[i] = (uint32_t)bounds->text.size;
+		if (bounds->text.size - start > bounds->longest)
+			bounds->longest = bounds->text.size - start;
+	}
+	build->failed |= !bounds->end || bounds->text.failed;
+	return !build->failed;
+}
+
+/* Most of a page is these lines: they differ in the bound and the number, and all else is copied from the first. */
+static void put_buckets(struct build *build, const struct family *family, const struct row *row)
+{
+	const struct point *point = row->point;
+	const struct bounds *bounds = &build->bounds;
+	struct writer *out = build->out;
+	size_t start = out->size, head, from = 0;
+	uint64_t below = 0;
+	uint8_t *first, *at;
+	uint32_t i;
+
+	if (!bounds_make(build, point))
+		return;
+	put_name(build, family, "_bucket", row);
+	writer_text(out, ",le=\"");
+	head = out->size - start;
+	at = writer_reserve(out, (bounds->count + 1) * (head + bounds->longest + WRITER_INTEGER_BYTES + 1));
+	if (!at)
+		return;
+	first = out->bytes + start;
+	for (i = 0; i <= bounds->count; from = bounds->end[i++]) {
+		if (i)
+			at = mempcpy(at, first, head);
+		at = mempcpy(at, bounds->text.bytes + from, bounds->end[i] - from);
+		below = i < bounds->count ? below + point->bucket[i] : point->count;
+		at = writer_digits(at, below);
+		*at++ = '\n';
+	}
+	out->size = (size_t)(at - out->bytes);
 }
 
 static void put_histogram(struct build *build, const struct family *family, const struct row *row)
 {
 	const struct point *point = row->point;
 	struct writer *out = build->out;
-	uint64_t below = 0;
-	uint32_t i;
 
-	for (i = 0; point->type == POINT_HISTOGRAM && i < point->bound_count; i++) {
-		below += point->bucket[i];
-		put_name(build, family, "_bucket", row);
-		writer_text(out, ",le=\"");
-		put_bound(build, point->bound[i]);
-		writer_text(out, "\"} ");
-		writer_unsigned(out, below);
-		writer_byte(out, '\n');
-	}
-	put_name(build, family, "_bucket", row);
-	writer_text(out, ",le=\"+Inf\"} ");
-	writer_unsigned(out, point->count);
-	writer_byte(out, '\n');
+	put_buckets(build, family, row);
 	if (point->has_sum) {
 		put_name(build, family, "_sum", row);
 		writer_text(out, "} ");
@@ -590,8 +657,10 @@ static void put_targets(struct build *build, const struct resource *const *resou
 	size_t i;
 
 	put_head(build, open ? "target" : "target_info", open ? "info" : "gauge", NULL, "Attributes of each resource");
-	for (i = 0; i < count; i++)
+	for (i = 0; i < count; i++) {
 		put_target(build, resource[i]);
+		writer_rest(build->out);
+	}
 }
 
 static int write_points(struct build *build, const struct points *points)
@@ -625,8 +694,10 @@ static int write_points(struct build *build, const struct points *points)
 		if (order[i]->mixed || twins)
 			family_join(build, order[i]);
 		put_head(build, order[i]->name, type_words[order[i]->type], order[i]->unit, order[i]->help);
-		for (at = order[i]->first; at; at = at->next)
+		for (at = order[i]->first; at; at = at->next) {
 			put_row(build, order[i], at);
+			writer_rest(build->out);
+		}
 	}
 	return build->failed ? -ENOMEM : 0;
 }
@@ -643,6 +714,7 @@ int prometheus_write(struct writer *writer, const struct points *points, enum pr
 	HASH_CLEAR(hh, build.family);
 	HASH_CLEAR(hh, build.claim);
 	free(build.text.bytes);
+	free(build.bounds.text.bytes);
 	if (format == PROMETHEUS_OPENMETRICS)
 		writer_text(writer, "# EOF\n");
 	else if (!points)

@@ -19,7 +19,7 @@ struct prometheus_conflicts {
 };
 
 /**
- * prometheus_write - the whole page
+ * prometheus_write - the whole page, which may leave by the writer's drain piece by piece
  * @points: cumulative, as merge.h makes them with explicit bounds; NULL: an empty page
  * @arena:  for what is needed on the way
  * @ret:    what was left out

@@ -122,11 +122,21 @@ void prometheus_label(struct writer *out, const char *key)
 		writer_byte(out, is_word(*key) && *key != ':' ? *key : '_');
 }
 
-static void escape(struct writer *out, const char *text, const char *special)
+/* What must not stand in a label's value, or in help, as it is; and the end. */
+enum { SPECIAL_VALUE = 1, SPECIAL_HELP = 2 };
+
+static const uint8_t special[256] = {
+	['\0'] = SPECIAL_VALUE | SPECIAL_HELP, ['\\'] = SPECIAL_VALUE | SPECIAL_HELP, ['\n'] = SPECIAL_VALUE | SPECIAL_HELP,
+	['"'] = SPECIAL_VALUE,
+};
+
+static void escape(struct writer *out, const char *text, uint8_t where)
 {
 	for (;;) {
-		size_t plain = strcspn(text, special);
+		size_t plain = 0;
 
+		while (!(special[(uint8_t)text[plain]] & where))
+			plain++;
 		writer_put(out, text, plain);
 		text += plain;
 		if (!*text)
@@ -139,10 +149,10 @@ static void escape(struct writer *out, const char *text, const char *special)
 
 void prometheus_escape(struct writer *out, const char *text)
 {
-	escape(out, text, "\\\n\"");
+	escape(out, text, SPECIAL_VALUE);
 }
 
 void prometheus_escape_help(struct writer *out, const char *text)
 {
-	escape(out, text, "\\\n");
+	escape(out, text, SPECIAL_HELP);
 }

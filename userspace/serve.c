@@ -39,7 +39,6 @@
 #define SERVE_WAIT_NS 5000000000ull /* for the main thread */
 #define SERVE_HELD_BYTES ((size_t)64 << 20) /* of answers that are not read yet */
 #define SERVE_PACK_BYTES 1024 /* smaller answers are not worth packing */
-#define SERVE_PACK_LEVEL 1
 #define SERVE_SPACING_NS 20000000ull /* between two collections, and at least */
 #define SERVE_SPACING_TIMES 4 /* what the last one took */
 
@@ -145,8 +144,21 @@ static const char *const types[SERVE_WHATS] = {
 	[SERVE_SNAPSHOT] = "application/json",
 	[SERVE_HISTORY] = "application/json",
 	[SERVE_TEXT] = "text/plain; version=0.0.4; charset=utf-8",
+	[SERVE_TEXT_PACKED] = "text/plain; version=0.0.4; charset=utf-8",
 	[SERVE_OPENMETRICS] = "application/openmetrics-text; version=1.0.0; charset=utf-8",
+	[SERVE_OPENMETRICS_PACKED] = "application/openmetrics-text; version=1.0.0; charset=utf-8",
 };
+
+/* Pages of metrics may be large, and come as they leave: by format, and whether packed. */
+static const enum serve_what metrics[2][2] = {
+	{ SERVE_TEXT, SERVE_TEXT_PACKED },
+	{ SERVE_OPENMETRICS, SERVE_OPENMETRICS_PACKED },
+};
+
+static bool comes_packed(enum serve_what what)
+{
+	return what == SERVE_TEXT_PACKED || what == SERVE_OPENMETRICS_PACKED;
+}
 
 static const char *header(struct MHD_Connection *connection, const char *name)
 {
@@ -286,7 +298,7 @@ static enum MHD_Result ask(struct serve *serve, struct request *request, enum se
 /* Pack the page, once for all who want it so. Return: is it packed? */
 static bool page_pack(struct page *page)
 {
-	if (!page->packed && !gzip_pack(page->bytes, page->size, SERVE_PACK_LEVEL, 0, &page->packed, &page->packed_size))
+	if (!page->packed && !gzip_pack(page->bytes, page->size, GZIP_FAST, 0, &page->packed, &page->packed_size))
 		page->serve->held_bytes += page->packed_size;
 	return page->packed;
 }
@@ -295,20 +307,20 @@ static enum MHD_Result answer(struct request *request)
 {
 	struct page *page = request->page;
 	struct MHD_Response *response;
-	bool packed;
+	bool packs;
 
 	if (request->state == STATE_EXPIRED || (types[request->what] && !page->bytes))
 		return say(request->connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the agent is busy; try again soon\n");
 	if (!types[request->what])
 		return say(request->connection, MHD_HTTP_OK, "ok\n");
-	packed = page->size > SERVE_PACK_BYTES && negotiate_gzip(header(request->connection, "Accept-Encoding")) &&
-		 page_pack(page);
+	packs = !comes_packed(request->what) && page->size > SERVE_PACK_BYTES &&
+		negotiate_gzip(header(request->connection, "Accept-Encoding")) && page_pack(page);
 	response = MHD_create_response_from_buffer_with_free_callback_cls(
-		packed ? page->packed_size : page->size, packed ? page->packed : page->bytes, page_release, page);
+		packs ? page->packed_size : page->size, packs ? page->packed : page->bytes, page_release, page);
 	if (!response)
 		return MHD_NO;
 	request->page = NULL; /* the response's from now on */
-	if (packed)
+	if (packs || comes_packed(request->what))
 		(void)MHD_add_response_header(response, "Content-Encoding", "gzip");
 	(void)MHD_add_response_header(response, "Vary", "Accept, Accept-Encoding");
 	return queue(request->connection, MHD_HTTP_OK, types[request->what], response);
@@ -338,8 +350,9 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 		return answer(request);
 	if (route->what == SERVE_PING && !side->serve->ready)
 		return say(connection, MHD_HTTP_OK, "starting\n");
-	if (route->what == SERVE_TEXT && negotiate_openmetrics(header(connection, "Accept")))
-		return ask(side->serve, request, SERVE_OPENMETRICS);
+	if (route->what == SERVE_TEXT)
+		return ask(side->serve, request, metrics[negotiate_openmetrics(header(connection, "Accept"))]
+							[negotiate_gzip(header(connection, "Accept-Encoding"))]);
 	if (route->what == ROUTE_PAGE)
 		return show_page(connection);
 	if (route->what >= 0)

@@ -24,6 +24,8 @@ enum serve_what {
 	SERVE_HISTORY, /* the same, with what was before */
 	SERVE_TEXT, /* of prometheus.h */
 	SERVE_OPENMETRICS,
+	SERVE_TEXT_PACKED, /* the same two, packed by gzip */
+	SERVE_OPENMETRICS_PACKED,
 	SERVE_WHATS,
 };
 

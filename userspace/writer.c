@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define WRITER_FIRST_BYTES ((size_t)64 << 10)
+#define WRITER_DRAIN_BYTES (WRITER_FIRST_BYTES / 2)
 
 uint8_t *writer_reserve(struct writer *writer, size_t more)
 {
@@ -35,6 +36,14 @@ uint8_t *writer_reserve(struct writer *writer, size_t more)
 	return writer->bytes + writer->size;
 }
 
+void writer_rest(struct writer *writer)
+{
+	if (!writer->drain || writer->size < WRITER_DRAIN_BYTES)
+		return;
+	writer->drain(writer->context, writer->bytes, writer->size);
+	writer->size = 0;
+}
+
 void writer_put(struct writer *writer, const void *bytes, size_t size)
 {
 	uint8_t *at = writer_reserve(writer, size);
@@ -55,14 +64,22 @@ void writer_text(struct writer *writer, const char *text)
 	writer_put(writer, text, strlen(text));
 }
 
-void writer_unsigned(struct writer *writer, uint64_t value)
+uint8_t *writer_digits(uint8_t *to, uint64_t value)
 {
-	char text[24], *at = text + sizeof(text);
+	uint8_t text[WRITER_INTEGER_BYTES], *at = text + sizeof(text);
 
 	do
-		*--at = (char)('0' + value % 10);
+		*--at = (uint8_t)('0' + value % 10);
 	while (value /= 10);
-	writer_put(writer, at, (size_t)(text + sizeof(text) - at));
+	return mempcpy(to, at, (size_t)(text + sizeof(text) - at));
+}
+
+void writer_unsigned(struct writer *writer, uint64_t value)
+{
+	uint8_t *at = writer_reserve(writer, WRITER_INTEGER_BYTES);
+
+	if (at)
+		writer->size = (size_t)(writer_digits(at, value) - writer->bytes);
 }
 
 void writer_signed(struct writer *writer, int64_t value)

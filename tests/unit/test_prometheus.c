@@ -253,6 +253,49 @@ static void prometheus_page_may_lack_things(void **state)
 	arena_free(arena);
 }
 
+struct pieces {
+	struct writer all;
+	size_t count;
+};
+
+static void take(void *context, const uint8_t *bytes, size_t size)
+{
+	struct pieces *pieces = context;
+
+	writer_put(&pieces->all, bytes, size);
+	pieces->count++;
+}
+
+/* A large page that leaves piece by piece is the one that stays whole. */
+static void prometheus_page_may_leave_in_pieces(void **state)
+{
+	static uint64_t bucket[] = { 1, 2, 3 };
+	static struct point point[3000];
+	struct prometheus_conflicts conflicts;
+	struct points points = { .time_unix_ns = START + 1, .point = point, .count = COUNT(point) };
+	struct arena *arena = arena_new();
+	struct pieces pieces = { .count = 0 };
+	struct writer out = { .drain = take, .context = &pieces };
+	char *whole;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < COUNT(point); i++)
+		point[i] = (struct point){ .resource = &shop, .metric = &latency, .value = { arena_printf(arena, "%zu", i), "y" },
+					   .type = POINT_HISTOGRAM, COMMON, .count = 6, .sum = 0.1 * (double)i, .has_sum = true,
+					   .bound = bounds, .bound_count = 2, .bucket = bucket };
+	whole = page(point, COUNT(point), PROMETHEUS_OPENMETRICS, &conflicts);
+	assert_int_equal(prometheus_write(&out, &points, PROMETHEUS_OPENMETRICS, arena, &conflicts), 0);
+	assert_true(pieces.count > 10);
+	take(&pieces, out.bytes, out.size);
+	writer_byte(&pieces.all, '\0');
+	assert_string_equal((char *)pieces.all.bytes, whole);
+	free(pieces.all.bytes);
+	free(out.bytes);
+	free(whole);
+	arena_free(arena);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -262,6 +305,7 @@ int main(void)
 		cmocka_unit_test(prometheus_adds_up_what_has_the_same_labels),
 		cmocka_unit_test(prometheus_leaves_out_what_would_mean_something_else),
 		cmocka_unit_test(prometheus_page_may_lack_things),
+		cmocka_unit_test(prometheus_page_may_leave_in_pieces),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
