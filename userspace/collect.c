@@ -95,7 +95,7 @@ static int collect(struct collector *collector, const struct discovery *discover
 		collector->agent_start_unix_ns = now_unix_ns;
 	collector->count = 0;
 	costs_begin(collector->costs);
-	err = snapshot_read(collector->kernel, &collector->snapshot);
+	err = snapshot_read(collector->kernel, metrics_count(collector->metrics), &collector->snapshot);
 	if (err)
 		return err;
 	err = owners_resolve(collector->owners, &collector->snapshot, discovery);

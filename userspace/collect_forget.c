@@ -32,7 +32,8 @@ int collector_forgets(struct collector *collector, uint64_t delay_ns)
 	}
 	collector->delay_ns = delay_ns;
 	/* What was given back halfway by an agent that was killed. */
-	if (forget_recover(collector->forget) && !snapshot_read(collector->kernel, &collector->snapshot))
+	if (forget_recover(collector->forget) &&
+	    !snapshot_read(collector->kernel, metrics_count(collector->metrics), &collector->snapshot))
 		(void)forget_give_back(collector->forget, &collector->snapshot, gone);
 	collector->snapshot.made = 0;
 	return 0;
@@ -205,7 +206,7 @@ static int farewell_close(struct collector *collector, struct farewell *farewell
 		err = forget_fence(collector->forget);
 	}
 	if (!err)
-		err = snapshot_read(collector->kernel, snapshot);
+		err = snapshot_read(collector->kernel, metrics_count(collector->metrics), snapshot);
 	if (err) {
 		memcpy(farewell->back, farewell->id, sizeof(farewell->back));
 	} else {

@@ -184,13 +184,14 @@ static int buffers_make(struct snapshot *snapshot)
 	return snapshot->key_buffer && snapshot->value_buffer && snapshot->drop ? 0 : -ENOMEM;
 }
 
-static int drops_read(const struct kernel *kernel, struct snapshot *snapshot)
+/* Those of the first @metrics: reading what no metric has yet would take longer than all the rest. */
+static int drops_read(const struct kernel *kernel, uint32_t metrics, struct snapshot *snapshot)
 {
 	int fd = bpf_map__fd(kernel->skeleton->maps.drops);
-	uint32_t next, done = 0, count, in = 0;
+	uint32_t next, done = 0, count, in = 0, end = PM_DROP_INDEX(metrics, 0);
 
-	while (done < PM_MAX_METRICS * PM_DROP_REASONS) {
-		count = BATCH;
+	while (done < end) {
+		count = end - done < BATCH ? end - done : BATCH;
 		if (bpf_map_lookup_batch(fd, done ? &in : NULL, &next, snapshot->key_buffer, snapshot->drop + done, &count,
 					 NULL) &&
 		    errno != ENOENT)
@@ -200,7 +201,7 @@ static int drops_read(const struct kernel *kernel, struct snapshot *snapshot)
 		done += count;
 		in = next;
 	}
-	for (next = 0; kernel->carried && next < PM_MAX_METRICS * PM_DROP_REASONS; next++)
+	for (next = 0; kernel->carried && next < end; next++)
 		snapshot->drop[next] += kernel->carried[kernel->slots + next].count;
 	return 0;
 }
@@ -222,7 +223,7 @@ int snapshot_read_services(const struct kernel *kernel, struct snapshot *ret)
 			sizeof(struct pm_service), service_add, ret);
 }
 
-int snapshot_read(const struct kernel *kernel, struct snapshot *ret)
+int snapshot_read(const struct kernel *kernel, uint32_t metrics, struct snapshot *ret)
 {
 	int err = buffers_make(ret);
 
@@ -236,7 +237,7 @@ int snapshot_read(const struct kernel *kernel, struct snapshot *ret)
 	if (!err)
 		err = snapshot_read_services(kernel, ret);
 	if (!err)
-		err = drops_read(kernel, ret);
+		err = drops_read(kernel, metrics, ret);
 	if (err)
 		return err;
 	cells_join(ret);

@@ -46,13 +46,14 @@ struct snapshot {
 
 /**
  * snapshot_read - read everything
- * @ret: zeroed before the first use; its arrays are replaced
+ * @metrics: how many are known; drops of others are not read
+ * @ret:     zeroed before the first use; its arrays are replaced
  *
  * Cells first, then series, then services: whatever a cell refers to is then there.
  *
  * Return: 0 or -errno; after a failure the contents are not to be used.
  */
-int snapshot_read(const struct kernel *kernel, struct snapshot *ret);
+int snapshot_read(const struct kernel *kernel, uint32_t metrics, struct snapshot *ret);
 
 /* Hand every element of a hash map to @each, until that returns other than 0. Room is that of a @snapshot read before. */
 int snapshot_walk(const struct snapshot *snapshot, int fd, size_t key_size, size_t value_size,
