@@ -17,6 +17,7 @@ import math
 import os
 import pathlib
 import re
+import statistics
 import subprocess
 import sys
 import time
@@ -35,12 +36,13 @@ WINDOW_S = 300
 EXACT = 1e-9  # floating point, and nothing else
 SERVICES = 4
 SERIES = 10000  # of all of them
-PAGE_MS = 50
-PACK_MS = 30
-SCRAPES = 9
+SCRAPE_MS = 50  # the goal
+WRITE_MS = 25
+SCRAPES = 11
 MOMENT_US = 50
 GRAFANA = ROOT / "scripts/grafana"
 OPENMETRICS = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"}
+PACKED = {"Accept-Encoding": "gzip"}
 # A counter of microseconds cannot be one of whole seconds.
 LINT_ALLOWED = 'probemeter_agent_probe_cpu_time_microseconds_total use base unit "seconds" instead of "microseconds"'
 
@@ -78,27 +80,29 @@ def samples(page):
 
 def page_is_sound(checks, port):
     plain_status, plain_headers, plain = ask(port, "/metrics")
-    packed_status, packed_headers, packed = ask(port, "/metrics", headers={"Accept-Encoding": "gzip"})
+    packed_status, packed_headers, packed = ask(port, "/metrics", headers=PACKED)
     open_status, open_headers, opened = ask(port, "/metrics", headers=OPENMETRICS)
-    checks.equal("answers", (plain_status, packed_status, open_status), (200, 200, 200))
-    checks.equal("types", (plain_headers["Content-Type"], open_headers["Content-Type"]),
-                 ("text/plain; version=0.0.4; charset=utf-8",
-                  "application/openmetrics-text; version=1.0.0; charset=utf-8"))
-    checks.equal("packed for who asks", (plain_headers["Content-Encoding"], packed_headers["Content-Encoding"]), (None, "gzip"))
+    both_status, both_headers, both = ask(port, "/metrics", headers={**OPENMETRICS, **PACKED})
+    checks.equal("answers", (plain_status, packed_status, open_status, both_status), (200, 200, 200, 200))
+    text, openmetrics = "text/plain; version=0.0.4; charset=utf-8", "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    checks.equal("types", [headers["Content-Type"] for headers in (plain_headers, packed_headers, open_headers, both_headers)],
+                 [text, text, openmetrics, openmetrics])
+    checks.equal("packed for who asks", [headers["Content-Encoding"] for headers in
+                                         (plain_headers, packed_headers, open_headers, both_headers)], [None, "gzip", None, "gzip"])
     done = subprocess.run([TOOLS / "bin/promtool", "check", "metrics"], input=plain, capture_output=True, check=False)
     said = [line for line in (done.stdout + done.stderr).decode().splitlines() if line]
     checks.equal("promtool check metrics", [line for line in said if line != LINT_ALLOWED], [])
     checks.ok("and it ran", done.returncode in (0, 3), done.returncode)
-    first, second, third = samples(plain), samples(packed), samples(opened)
+    first, second, third, fourth = samples(plain), samples(packed), samples(opened), samples(both)
 
     def of_services(found):
         return {re.sub(r'le="(\d+)\.0"', r'le="\1"', series): value for series, value in found.items()
                 if "_created{" not in series and "probemeter_agent" not in series and "process_" not in series}
 
     checks.ok("the page has series", len(of_services(first)) > 500, len(first))
-    checks.ok("all forms hold the same samples", of_services(first) == of_services(second) == of_services(third),
+    checks.ok("all forms hold the same samples", of_services(first) == of_services(second) == of_services(third) == of_services(fourth),
               sorted(set(of_services(first).items()) ^ set(of_services(third).items()))[:4])
-    checks.ok("OpenMetrics ends with its mark", opened.endswith(b"\n# EOF\n"))
+    checks.ok("OpenMetrics ends with its mark", opened.endswith(b"\n# EOF\n") and both.endswith(b"\n# EOF\n"))
     created = [series for series in third if "_created{" in series]
     checks.ok("and says when totals began", len(created) > 50 and not [s for s in first if "_created{" in s], len(created))
     counters = re.findall(r"# TYPE (\S+) counter", opened.decode())
@@ -275,7 +279,7 @@ def speed(checks):
               moment["bytes"] <= 1 << 20, moment)
     print(f"     {moment['ms'] * 1000:.0f} us, {moment['bytes'] / 1024:.0f} KiB")
     for form, found in said.items():
-        checks.ok(f"10,000 series as {form} in at most {PAGE_MS} ms", found["ms"] <= PAGE_MS and not found["left_out"]
+        checks.ok(f"10,000 series are written as {form} in at most {WRITE_MS} ms", found["ms"] <= WRITE_MS and not found["left_out"]
                   and found["bytes"] > 5_000_000, found)
         print(f"     {found['ms']} ms, {found['bytes'] / 1e6:.1f} MB")
 
@@ -305,8 +309,8 @@ def held(port):
 
 
 def large(checks, directory):
-    """All of a scrape of 10,000 series: the maps are read, merged, written, packed for who wants it, and sent. CPU time of
-    the fastest of some rounds, as in speed(); what the clock says is printed."""
+    """All of a scrape of 10,000 series: the maps are read, merged, written, packed for who wants it, as Prometheus does, and
+    sent. CPU time, the median of some rounds: who else uses the machine counts little; what the clock says is printed."""
     program = build_series(directory)
     with Agent(directory, OTEL_METRICS_EXPORTER="prometheus", OTEL_EXPORTER_PROMETHEUS_PORT=0) as agent, \
             contextlib.ExitStack() as stack:
@@ -316,22 +320,21 @@ def large(checks, directory):
         for service in services:
             service.tell("")
         wait_until(f"{SERIES} series", lambda: held(port) == SERIES)
-        # The goal is PAGE_MS; half as much again for machines that are slower than the one on which it takes 45 to 47.
-        most_ms = PAGE_MS * 3 // 2
-        for name, headers, most in (("text", {}, most_ms), ("OpenMetrics", OPENMETRICS, most_ms),
-                                    ("text, packed", {"Accept-Encoding": "gzip"}, most_ms + PACK_MS)):
+        for name, headers in (("text", {}), ("OpenMetrics", OPENMETRICS), ("text, packed", PACKED),
+                              ("OpenMetrics, packed", {**OPENMETRICS, **PACKED})):
             found = []
             for _ in range(SCRAPES):
                 time.sleep(0.4)  # who asks too often waits
                 found.append(scrape(agent, port, headers))
             cpu, clock, sizes = zip(*found)
-            print(f"     {name}: {min(cpu):.0f} to {max(cpu):.0f} ms of CPU, {min(clock):.0f} to {max(clock):.0f} ms, "
-                  f"{sizes[0] / 1e6:.1f} MB")
-            what = f"a scrape of {SERIES} series as {name} in at most {most} ms"
+            median = statistics.median(cpu)
+            print(f"     {name}: {median:.0f} ms of CPU ({min(cpu):.0f} to {max(cpu):.0f}), {statistics.median(clock):.0f} ms "
+                  f"({min(clock):.0f} to {max(clock):.0f}), {sizes[0] / 1e6:.1f} MB")
+            what = f"a scrape of {SERIES} series as {name} in at most {SCRAPE_MS} ms"
             if SANITIZED:
                 checks.skip(what, "sanitizers slow it down")
             else:
-                checks.ok(what, min(cpu) <= most, found)
+                checks.ok(what, median <= SCRAPE_MS, found)
         checks.equal("the agent ends with status 0", agent.stop(), 0)
 
 
