@@ -29,7 +29,7 @@ tests_of() {
     e2e) ls tests/e2e/test_*.py | grep -vxF "$packages" ;;
     stress) echo tests/stress/test_judge.py tests/stress/run.py ;;
     packages) echo "$packages" ;;
-    kernels) echo tests/kernels/test_found.py tests/kernels/run.py ;;
+    kernels) echo tests/kernels/test_absent.py tests/kernels/test_found.py tests/kernels/run.py ;;
     *) echo "test.sh: no group '$1': unit headers fuzz hostile service e2e stress packages kernels" >&2; return 1 ;;
     esac
 }

@@ -19,6 +19,9 @@
 # serves is verified with Debian's archive keyring. What Debian does not have at all comes from npm's registry, in the
 # version named here, without running any script of the package.
 #
+# A kernel that cannot be had ends this where CI is set, with what to do about it. Elsewhere it is said, build/tools/linux-SUITE/why-not
+# says it to the test that wants the kernel, which skips it, and the next run tries again.
+#
 # Result: build/tools/PACKAGE/ (the unpacked packages), build/tools/bin/ (links to the programs), build/tools/linux-SUITE/ and
 # build/tools/linux-SUITE-arm64/ (a kernel image), build/tools/arm64/ (the root of an arm64 system: libraries and headers),
 # build/tools/debian/ (a whole system, as an archive that a kernel unpacks), build/tools/python/ (the official OTLP messages
@@ -45,7 +48,7 @@ arm64 | arm64                 | bookworm           | 0     | bin/busybox usr/inc
 bench | opentelemetry-cpp     | bookworm-backports | 1.19  | usr/lib                                  | the SDK for C++, to compare with
 bench | opentelemetry-cpp-dev | bookworm-backports | 1.19  | usr/include/opentelemetry/sdk/metrics    | its headers
 '
-# The oldest kernel that counts: Debian has no 5.15 any more. Not every machine may reach it: its test is skipped there.
+# The oldest kernel that counts: Debian has no 5.15 any more.
 OLDEST=http://archive.ubuntu.com/ubuntu/pool/main/l/linux/linux-image-unsigned-5.15.0-25-generic_5.15.0-25.25_amd64.deb
 OLDEST_SHA256=ac69df20790c48217eb1386ef81fd10d3f20a4ede4dab81cc107c65d29549fa0
 # group | package | version | why
@@ -166,11 +169,39 @@ use_mirror() {
 	return 1
 }
 
-# download WHAT SUITE - WHAT is PACKAGE/SUITE or PACKAGE=VERSION; the path of the .deb
+# lists SUITE... - true when one mirror serves them all
+lists() {
+	local uri
+	for uri in $(mirrors); do
+		use_mirror "$uri" "$@" && return
+	done
+	return 1
+}
+
+# reason LOG - what apt says first of what went wrong: hashes follow, or that something did
+reason() { grep -m 1 '^E: ' "$1" || tail -n 1 "$1"; }
+
+# lacking PACKAGE SUITE WHAT - it cannot be had: the end, but for kernels outside of CI
+lacking() {
+	local into
+	[[ $1 == linux-image-* && -z ${CI:-} ]] || die "$3"
+	into=$(place "$1" "$2")
+	rm -rf "${tools:?}/$into" "$tools/.$into"
+	mkdir -p "$tools/$into"
+	echo "$3" >"$tools/$into/why-not"
+	say "$3. Its tests will be skipped"
+}
+
+# download WHAT - WHAT is PACKAGE/SUITE or PACKAGE=VERSION; the path of the .deb
 download() {
-	(cd "$state/debs" && rm -f ./*.deb && private_apt download "$1") >"$state/log" 2>&1 ||
-		die "cannot download '$1' of '$2': $(tail -1 "$state/log"). Remedy: see that the mirror in this machine's apt sources carries '$2' main"
-	ls "$state"/debs/*.deb
+	(cd "$state/debs" && rm -f ./*.deb && private_apt download "$1") >"$state/log" 2>&1 && ls "$state"/debs/*.deb
+}
+
+# bring_next WHAT PACKAGE SUITE - what download says of WHAT, for that row, in $deb; false when it cannot be had
+bring_next() {
+	deb=$(download "$1") && return
+	lacking "$2" "$3" "cannot download '$1' of '$3': $(reason "$state/log"). Remedy: see that the mirror in this machine's apt sources carries '$3' main"
+	return 1
 }
 
 # libraries - what arm64/ is made of
@@ -184,7 +215,7 @@ bring_root() {
 	local deb link to
 	# shellcheck disable=SC2046
 	private_apt -o Debug::NoLocking=1 --download-only --no-install-recommends --yes install $(libraries) >"$state/log" 2>&1 ||
-		die "cannot download the libraries for arm64: $(tail -1 "$state/log"). Remedy: see that the mirror in this machine's apt sources carries arm64"
+		die "cannot download the libraries for arm64: $(reason "$state/log"). Remedy: see that the mirror in this machine's apt sources carries arm64"
 	rm -rf "${tools:?}/arm64" "$tools/.arm64"
 	for link in bin lib sbin; do
 		mkdir -p "$tools/.arm64/usr/$link"
@@ -216,18 +247,19 @@ oldest_there() {
 	[[ $group != kernels || $(uname -m) != x86_64 || -e $tools/linux-jammy/vmlinuz ]]
 }
 
-# bring_oldest - what cannot be had is said, and no more
+# bring_oldest - download, verify, unpack aside, move into place
 bring_oldest() {
 	local into=$tools/.linux-jammy
 
 	rm -rf "$into"
 	mkdir -p "$into"
 	if ! /usr/lib/apt/apt-helper -qq download-file "$OLDEST" "$into/kernel.deb" "SHA256:$OLDEST_SHA256" >"$into/log" 2>&1; then
-		say "Linux 5.15 cannot be had from $OLDEST: $(tail -n 1 "$into/log")"
+		lacking linux-image-generic jammy "Linux 5.15 cannot be had from $OLDEST: $(reason "$into/log"). Remedy: see that this address can be reached"
 		return
 	fi
 	unpack_kernel "$into/kernel.deb" "$into"
 	rm "$into/kernel.deb"
+	rm -rf "$tools/linux-jammy"
 	mv "$into" "$tools/linux-jammy"
 	say "Linux 5.15 from Ubuntu 22.04"
 }
@@ -241,7 +273,7 @@ bring() {
 		return
 	fi
 
-	deb=$(download "$package/$suite" "$suite")
+	bring_next "$package/$suite" "$package" "$suite" || return 0
 	got=$(dpkg-deb -f "$deb" Version)
 	dpkg --compare-versions "$got" ge "$version" ||
 		die "'$package' of '$suite' is $got here, at least $version is needed. Remedy: refresh the mirror"
@@ -251,7 +283,7 @@ bring() {
 	if [[ $package == linux-image-* ]]; then
 		# From the package that always names the newest to the one that holds it.
 		while next=$(dpkg-deb -f "$deb" Depends | grep -oE 'linux-(image|binary)-[0-9][^ ,]* \(= [^)]*\)' | head -n 1) && [[ $next ]]; do
-			deb=$(download "${next%% *}=$(sed 's/.*(= \(.*\))/\1/' <<<"$next")" "$suite")
+			bring_next "${next%% *}=$(sed 's/.*(= \(.*\))/\1/' <<<"$next")" "$package" "$suite" || return 0
 		done
 		unpack_kernel "$deb" "$tools/.$into"
 	else
@@ -307,18 +339,26 @@ if [[ -n $todo ]]; then
 
 	read -ra suites <<<"$(cut -d'|' -f2 <<<"$todo" | sort -u | xargs)"
 	say "bringing $(cut -d'|' -f1 <<<"$todo" | xargs) into ${tools#"$PWD"/}: first the lists of ${suites[*]}"
-	found=
-	for uri in $(mirrors); do
-		if use_mirror "$uri" "${suites[@]}"; then
-			found=$uri
-			break
-		fi
-	done
-	if [[ -z $found ]]; then
+	if ! lists "${suites[@]}"; then
 		[[ ! -s $state/log ]] || sed 's/^/       /' "$state/log" >&2
-		die "no Debian mirror in this machine's apt sources serves ${suites[*]}. Remedy: name a full Debian mirror in /etc/apt/sources.list.d, see that 'apt-get update' works, run this again"
+		served=()
+		for suite in "${suites[@]}"; do
+			! lists "$suite" || served+=("$suite")
+		done
+		left=
+		while IFS='|' read -r package suite rest; do
+			if [[ " ${served[*]} " == *" $suite "* ]]; then
+				left+="$package|$suite|$rest"$'\n'
+			else
+				lacking "$package" "$suite" "no Debian mirror in this machine's apt sources serves '$suite'. Remedy: name a full Debian mirror in /etc/apt/sources.list.d, see that 'apt-get update' works, run this again"
+			fi
+		done <<<"$todo"
+		todo=${left%$'\n'}
+		[[ -z $todo ]] || lists "${served[@]}" || die "no Debian mirror in this machine's apt sources serves all of ${served[*]}. Remedy: name a full one"
 	fi
+fi
 
+if [[ -n $todo ]]; then
 	number=0
 	while IFS='|' read -r package suite version files why; do
 		say "$((number += 1)) of $(wc -l <<<"$todo"): $package: $why"
