@@ -22,8 +22,8 @@
 # A kernel that cannot be had ends this where CI is set, with what to do about it. Elsewhere it is said, build/tools/linux-SUITE/why-not
 # says it to the test that wants the kernel, which skips it, and the next run tries again.
 #
-# Result: build/tools/PACKAGE/ (the unpacked packages), build/tools/bin/ (links to the programs), build/tools/linux-SUITE/ and
-# build/tools/linux-SUITE-arm64/ (a kernel image), build/tools/arm64/ (the root of an arm64 system: libraries and headers),
+# Result: build/tools/PACKAGE/ (the unpacked packages), build/tools/bin/ (links to the programs), build/tools/linux-SUITE/,
+# linux-SUITE-arm64/ and linux-SUITE-rt-arm64/ (a kernel image), build/tools/arm64/ (the root of an arm64 system: libraries and headers),
 # build/tools/debian/ (a whole system, as an archive that a kernel unpacks), build/tools/python/ (the official OTLP messages
 # as python modules, made by protoc), build/tools/npm/ (node modules), build/tools/npm-package/ (those of that group: npm
 # takes away what it was not asked for).
@@ -44,6 +44,9 @@ arm64 | linux-image-arm64     | bookworm           | 6.1   | vmlinuz            
 arm64 | linux-image-arm64     | bookworm-backports | 6.12  | vmlinuz                                  |
 arm64 | linux-image-arm64     | trixie-backports   | 7     | vmlinuz                                  |
 arm64 | linux-image-arm64     | bullseye           | 5.10  | vmlinuz                                  |
+arm64 | linux-image-rt-arm64  | bookworm           | 6.1   | vmlinuz                                  | fully preemptible, which the others cannot be told to be
+arm64 | linux-image-rt-arm64  | bookworm-backports | 6.12  | vmlinuz                                  |
+arm64 | linux-image-rt-arm64  | trixie-backports   | 7     | vmlinuz                                  |
 arm64 | arm64                 | bookworm           | 0     | bin/busybox usr/include/bpf/bpf.h        | libraries, as for this machine
 bench | opentelemetry-cpp     | bookworm-backports | 1.19  | usr/lib                                  | the SDK for C++, to compare with
 bench | opentelemetry-cpp-dev | bookworm-backports | 1.19  | usr/include/opentelemetry/sdk/metrics    | its headers
@@ -77,6 +80,7 @@ rows() {
 place() {
 	case $1 in
 	linux-image-arm64) echo "linux-$2-arm64" ;;
+	linux-image-rt-arm64) echo "linux-$2-rt-arm64" ;;
 	linux-image-*) echo "linux-$2" ;;
 	*) echo "$1" ;;
 	esac
@@ -310,7 +314,7 @@ bench|kernels|arm64|package|debian) group=$1 ;;
 		[[ -z $package ]] || printf '%-22s %-19s =  %-6s %s\n' "${package// /}" npm "${version// /}" "${why# }"
 	done <<<"$NPM"
 	exit 0 ;;
--h|--help) sed -n '4,26s/^# \{0,1\}//p' "$0"; exit 0 ;;
+-h|--help) sed -n '4,29s/^# \{0,1\}//p' "$0"; exit 0 ;;
 *) printf "tools: expected arm64, bench, debian, kernels, package, --list or no argument, not '%s'\n" "$1" >&2; exit 2 ;;
 esac
 

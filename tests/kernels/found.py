@@ -7,7 +7,7 @@ import re
 
 import otlp
 
-AS_BUILT = "as built"
+AS_BUILT, REAL_TIME = "as built", "full (real time)"
 HEAD = ("| kernel | CPUs | preemption | nop | links | features | counts |", "|---|---|---|---|---|---|---|")
 # What `probemeter check` calls them, and README
 FEATURES = {"btf": "BTF", "process events": "events of processes", "bpffs": "pins", "seccomp": "seccomp"}
@@ -45,6 +45,8 @@ def about(said):
     """What the guest said of its kernel."""
     check = said.get("check", b"").decode(errors="replace")
     preempt = said.get("preempt", b"").decode().partition(": ")[2].strip()
+    if b"PREEMPT_RT" in said.get("version", b""):
+        preempt = REAL_TIME
     return {"release": said.get("release", b"").decode().strip(), "preempt": preempt or AS_BUILT,
             "features": ", ".join(text for name, text in FEATURES.items() if re.search(rf"^pass +{name}  ", check, re.M)) or "-"}
 
@@ -89,10 +91,10 @@ def table(guests):
     return [*HEAD, *(line for _, _, line in sorted(rows, key=lambda row: row[:2]))]
 
 
-def publish(lines, path):
-    """README's table is that of the last whole run."""
+def publish(lines, path, machine):
+    """README's table of this machine is that of its last whole run."""
     text = path.read_text()
-    with_table = re.sub(r"(<!-- kernels: [^\n]*\n).*?(<!-- end of kernels -->)", lambda found: found[1] + "\n".join([*lines, found[2]]),
-                        text, flags=re.S)
+    with_table = re.sub(rf"(<!-- kernels for {machine}: [^\n]*\n).*?(<!-- end of kernels for {machine} -->)",
+                        lambda found: found[1] + "\n".join([*lines, found[2]]), text, flags=re.S)
     if with_table != text:
         path.write_text(with_table)

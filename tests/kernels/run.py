@@ -31,7 +31,7 @@ sys.path.insert(0, str(HERE.parent / "e2e"))
 
 from checks import Checks  # noqa: E402
 from driven import drops, series  # noqa: E402
-from found import AS_BUILT, Body, Guest, about, answers, publish, table  # noqa: E402
+from found import REAL_TIME, Body, Guest, about, answers, publish, table  # noqa: E402
 from machine import MACHINES  # noqa: E402
 from process import BUILD, PR_SET_PDEATHSIG, ROOT, _libc, scratch  # noqa: E402
 from test_exact import Truth, compare  # noqa: E402
@@ -44,10 +44,10 @@ BOOT_S = 300
 # The emulation now and then stops while a kernel boots, long before anything of ours runs.
 SILENT_S, BOOTS = 60, 3
 
-# suite of the kernel, words on its command line, CPUs, what to do; first, so that a plain run takes part of them
-PLAIN, FULL = ("", 2), ("preempt=full", 4)
+# suite of the kernel, whether it is to be fully preemptible, CPUs, what to do; first, so that a plain run takes part of them
+PLAIN, FULL = (False, 2), (True, 4)
 COUNTS = ("bookworm", "jammy", "bookworm-backports", "trixie-backports")
-X86_ALONE = ("jammy",)  # not in Debian
+X86_ALONE = ("jammy",)  # not in Debian; how it preempts is built in
 REFUSED = (("bookworm", "nobtf", r"BTF|btf"), ("bullseye", "refuse", None))
 
 
@@ -127,15 +127,14 @@ def forks(checks, name, request, told):
                      {key[1]: point.value for key, point in found.items() if key[0] == metric}, fired)
 
 
-def counted(checks, name, said, words, cpus):
+def counted(checks, name, said, full, cpus):
     """A guest in which the agent counted."""
     agent = said.get("agent", b"").decode(errors="replace")
     if not checks.ok(f"{name}: the guest came to its end", "end" in said and "body" in said,
                      said["console"][-600:].decode(errors="replace") + agent[-600:]):
         return
     checks.equal(f"{name}: CPUs", int(said["cpus"]), cpus)
-    # Before Linux 5.12 and where it is built in for good, the kernel does not say.
-    checks.ok(f"{name}: preemption is what was asked for", "preempt=full" not in words or about(said)["preempt"] in ("full", AS_BUILT), about(said))
+    checks.ok(f"{name}: preemption is what was asked for", not full or about(said)["preempt"] in ("full", REAL_TIME), about(said))
     request = Body(said["body"])
     compare(checks, name, request, "kernel-hammer", Truth(answers(said, "hammer")[:1]))
     forks(checks, name, request, answers(said, "forker"))
@@ -194,9 +193,9 @@ def main():
     guests = []
     with scratch("kernels") as directory:
         archive = initramfs(machine, directory)
-        for suite, (words, cpus), part, pattern in wanted:
-            kernel = machine.kernel(suite)
-            name = " ".join(word for word in (suite, words, f"{cpus} CPUs", part) if word)
+        for suite, (full, cpus), part, pattern in wanted:
+            kernel, words = machine.kernel(suite, full)
+            name = " ".join(word for word in (suite, "preempt=full" * full, f"{cpus} CPUs", part) if word)
             if not re.search(options.only, name):
                 continue
             guest = Guest(suite, cpus, part)
@@ -205,18 +204,20 @@ def main():
             with checks.run(name):
                 if is_there(checks, name, kernel):
                     place = (options.keep or directory) / name.replace(" ", "-")
+                    begun = time.monotonic()
                     guest.said = boot(machine, kernel, archive, words, cpus, part, place)
+                    print(f"     {time.monotonic() - begun:.0f} s", flush=True)
                     if pattern:
                         refused(checks, name, guest.said, pattern)
                     else:
-                        counted(checks, name, guest.said, words, cpus)
+                        counted(checks, name, guest.said, full and suite not in X86_ALONE, cpus)
             guest.failures = [failure.removeprefix(f"{name}: ") for failure in checks.failures[before:]]
     lines = table(guests)
     print("\n".join(lines))
     if options.all:
         (machine.build / "kernels.md").write_text("\n".join(lines) + "\n")
-        if machine.name == "x86-64" and not options.only:
-            publish(lines, ROOT / "README.md")
+        if not options.only:
+            publish(lines, ROOT / "README.md", machine.name)
     return checks.finish()
 
 

@@ -52,6 +52,7 @@ def main():
                  "| 6.1.0-50-cloud-amd64 | 2 | voluntary | 1-byte | perf_event | BTF, seccomp | exact |")
     checks.equal("refused", row(guest(part="nobtf", agent=b"")),
                  "| 6.1.0-50-cloud-amd64, its BTF hidden | 2 | voluntary | - | - | BTF, seccomp | refused, and says why |")
+    checks.ok("a kernel for real time preempts fully", "| full (real time) |" in row(guest(preempt=b"", version=b"#1 SMP PREEMPT_RT Debian 6.1")), "")
     failed = guest(failures=[COUNTS, "no warning", "nothing is dropped", "hammer.count.one: 3 | 4"], body=body(own=FIRED))
     checks.ok("failed: two are named, the others counted", row(failed).endswith(f"| FAILED: {COUNTS}; no warning; 2 more |"), row(failed))
     checks.ok("failed: what would end the cell early does not", "3 / 4" in row(guest(failures=["hammer: 3 | 4"])), "")
@@ -74,11 +75,13 @@ def main():
     with scratch("found") as directory:
         page = directory / "README.md"
         page.write_text((ROOT / "README.md").read_text())
-        publish(table([other, failed]), page)
+        publish(table([other, failed]), page, "x86-64")
         before, after = (ROOT / "README.md").read_text(), page.read_text()
         checks.ok("README gets a table in which something failed", "FAILED: " in after and "3 of 22,112 under another name" in after, "")
-        outside = [text.partition("<!-- kernels:")[0] + text.partition("<!-- end of kernels -->")[2] for text in (before, after)]
+        outside = [text.partition("<!-- kernels for x86-64:")[0] + text.partition("<!-- end of kernels for x86-64 -->")[2] for text in (before, after)]
         checks.ok("and stays as it was around it", outside[0] == outside[1] and len(outside[0]) > 1000, len(after))
+        publish(table([guest(release="6.1.0-50-rt-arm64")]), page, "arm64")
+        checks.ok("as with that of another machine", "| 6.1.0-50-rt-arm64 |" in page.read_text() and "3 of 22,112 under another name" in page.read_text(), "")
     return checks.finish()
 
 
