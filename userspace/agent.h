@@ -46,7 +46,7 @@ struct agent {
 	struct sender *sender;
 	struct delta *delta; /* NULL: totals are sent */
 	struct outage outage; /* of the collector */
-	struct shortage watching, settling, forgetting, reading, encoding; /* of what is tried again and again */
+	struct shortage files, watching, settling, forgetting, reading, encoding; /* of what is tried again and again */
 	char export_error[SHIP_MESSAGE_BYTES]; /* of the last export; empty: it arrived */
 	char export_word[SHIP_MESSAGE_BYTES]; /* what the collector said last of one that it took */
 	uint64_t delivered_unix_ns; /* the last one that arrived */

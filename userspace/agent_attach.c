@@ -11,11 +11,14 @@
 #include <string.h>
 
 #include "attach.h"
+#include "files.h"
 #include "kernel.h"
 #include "log.h"
 #include "metric.h"
 #include "rules.h"
 #include "shortage.h"
+
+#define FILES_TO_LOOK 4 /* a list in /proc, a file, what is looked at beside it, and a link */
 
 /* Attach, for good where that can be. */
 static int links_make(struct agent *agent, struct object *object)
@@ -60,12 +63,19 @@ static void say_progress(struct agent *agent, size_t sites)
 	notify_working(&agent->notify, "attaching: %zu binaries so far%s", agent->binaries, looked);
 }
 
+static const char *attach_remedy(int err)
+{
+	if (err == -EMFILE)
+		return "tried again soon; raise LimitNOFILE= of this agent's unit, or ulimit -n";
+	return pins_short(err) ? "tried again soon" : "'probemeter check' says what this host lacks";
+}
+
 /* Said once, however often it is tried. */
 static void attach_failed(struct object *object, int err)
 {
 	if (err != object->attach_err)
 		log_message(LOG_WARN, "attach: '%s': %s; " SHORTAGE_LOG_ATTACH "; %s", object->path, strerror(-err),
-			    pins_short(err) ? "tried again soon" : "'probemeter check' says what this host lacks");
+			    attach_remedy(err));
 	object->attach_err = err;
 }
 
@@ -227,14 +237,26 @@ static void adopted(struct agent *agent)
 	}
 }
 
+/* A file that cannot be opened is not even known to have probes. Return: are some left for it? */
+static bool files_look(struct agent *agent, uint64_t now_ns)
+{
+	bool left = files_left(FILES_TO_LOOK);
+
+	shortage_note(&agent->files, now_ns, left ? 0 : -EMFILE, SHORTAGE_LOG_FILES,
+		      "what they fire is not counted; raise LimitNOFILE= of this agent's unit, or ulimit -n");
+	return left;
+}
+
 /* Do what watching is due for. Services that showed up are named while their processes live. */
 void agent_watch(struct agent *agent, uint64_t now_ns)
 {
-	bool settled;
+	bool settled, looked = true;
 	int err;
 
 	progress_begin(&agent->progress, now_ns);
 	err = watch_run(agent->watch, now_ns, &settled);
+	if (settled || err)
+		looked = files_look(agent, now_ns);
 	if (settled && !err && rules_choose(agent->rules))
 		admit(agent);
 	if (settled && !err) {
@@ -244,7 +266,7 @@ void agent_watch(struct agent *agent, uint64_t now_ns)
 	shortage_note(&agent->watching, now_ns, err, "watching processes", "new ones may be found later");
 	if (settled && !agent->notify.ready)
 		notify_ready(&agent->notify, "%zu binaries attached", agent->binaries);
-	if (settled && !agent->binaries && !agent->said_nothing_found) {
+	if (settled && looked && !agent->binaries && !agent->said_nothing_found) {
 		agent->said_nothing_found = true;
 		log_message(LOG_INFO, "no process has probes yet; looking for new ones; 'probemeter probes FILE' says whether a program has any");
 	}
@@ -258,6 +280,7 @@ void agent_settle(struct agent *agent)
 {
 	uint64_t now_ns = agent_clock_ns(CLOCK_MONOTONIC);
 
+	(void)files_look(agent, now_ns);
 	adopt_tend(&agent->adopted, &agent->discovery.objects);
 	shortage_note(&agent->settling, now_ns, watch_settle(agent->watch, now_ns), "watching processes before an export",
 		      "levels may be those of some moments ago");

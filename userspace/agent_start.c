@@ -8,11 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "attach.h"
 #include "check.h"
 #include "console.h"
+#include "files.h"
 #include "host.h"
 #include "lock.h"
 #include "log.h"
@@ -22,17 +22,6 @@
 #include "sandbox.h"
 #include "shortage.h"
 #include "stop.h"
-
-/* An object's descriptor and links stay open, and where links are perf events there are two per site. */
-static void files_allow(void)
-{
-	struct rlimit limit;
-
-	if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < limit.rlim_max) {
-		limit.rlim_cur = limit.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &limit);
-	}
-}
 
 int agent_read_rules(struct agent *agent)
 {
@@ -156,6 +145,7 @@ int agent_start(struct agent *agent)
 	char line[800], host[HOST_IDENTITY_BYTES];
 	int err;
 
+	files_allow();
 	if (check_refuses(line, sizeof(line))) {
 		log_message(LOG_ERROR, "run: %s; 'probemeter check' says what each requirement is for", line);
 		return -EPERM;
@@ -163,7 +153,6 @@ int agent_start(struct agent *agent)
 	err = lock(agent);
 	if (err)
 		return err;
-	files_allow();
 	limits.per_process = agent->options->per_process;
 	limits.choose = rules_choose(agent->rules);
 	limits.by_uid = rules_by_uid(agent->rules);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "colour.h"
+#include "files.h"
 #include "options.h"
 #include "policy.h"
 #include "privilege.h"
@@ -114,6 +115,7 @@ int check(const struct options *options)
 	size_t failed = say_privileges(rows), i;
 	struct finding found;
 
+	files_allow();
 	failed += say_configuration(options, rows);
 	/* Which links there will be is not known yet. */
 	(void)privilege_drop(PRIVILEGE_AGENT_EVENTS);

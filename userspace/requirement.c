@@ -27,6 +27,7 @@
 #include "delta.h"
 #include "events.h"
 #include "filter.h"
+#include "files.h"
 #include "host.h"
 #include "kernel.h"
 #include "limit.h"
@@ -200,6 +201,15 @@ static void look_memlock(const struct options *options, struct finding *ret)
 		    (unsigned long long)want >> 10);
 }
 
+static void look_files(const struct options *options, struct finding *ret)
+{
+	unsigned long long limit = 0;
+
+	(void)options;
+	ret->met = files_may(files_least(), &limit);
+	SAY(ret->detail, "%sat most %llu may be open, %u are needed at least", ret->met ? "" : "too few: ", limit, files_least());
+}
+
 static void look_bpffs(const struct options *options, struct finding *ret)
 {
 	struct statfs fs;
@@ -358,6 +368,8 @@ static void look_collector(const struct options *options, struct finding *ret)
 
 const struct requirement requirements[] = {
 	{ "kernel", OLDEST_WHY, "boot Linux " OLDEST " or newer", .look = look_kernel, .first = true, .needed = true },
+	{ "file descriptors", "maps, programs, links and attached files are one each",
+	  "ulimit -n 524288   (as root; in a unit: LimitNOFILE=524288)", .look = look_files, .first = true, .needed = true },
 	{ "btf", "the programs are fitted to this kernel's types", "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y", .look = look_btf,
 	  .first = true, .needed = true },
 	{ "capabilities", "each is needed for one thing",

@@ -32,8 +32,8 @@ static const struct row {
 	{ "memory of the kernel, while counting", "names of new label sets, which count in their metric's overflow series; then new "
 	  "services, which are a named drop", "series that are there: their cells were made at the start", NULL,
 	  "raise MemoryMax= of the agent's unit" },
-	{ "file descriptors", "new files, which are attached later", "what is attached", SHORTAGE_LOG_ATTACH,
-	  "raise LimitNOFILE= of its unit" },
+	{ "file descriptors", "new files, which are attached later; with too few for its own maps and links this agent, which ends with status 1",
+	  "what is attached", SHORTAGE_LOG_FILES "; " SHORTAGE_LOG_ATTACH, "raise LimitNOFILE= of its unit, or ulimit -n" },
 	{ "room in the journal", "services and series without a name for the next agent; then links of new files that outlive the agent; "
 	  "then new metrics", "what is remembered; a start makes room again", SHORTAGE_LOG_JOURNAL, "restart the agent" },
 	{ "the bpffs: full, read-only, somebody else's", "all that outlives the agent: its totals end with it; what an earlier one "

@@ -16,6 +16,7 @@
 #define SHORTAGE_LOG_END "out of memory: this agent ends"
 #define SHORTAGE_LOG_START "no memory for the BPF programs and maps"
 #define SHORTAGE_LOG_ATTACH "its counters and histograms are not counted"
+#define SHORTAGE_LOG_FILES "file descriptors for new files"
 #define SHORTAGE_LOG_JOURNAL "no room to remember more"
 #define SHORTAGE_LOG_PINS "nothing can be pinned in"
 #define SHORTAGE_LOG_LINK "cannot be pinned"

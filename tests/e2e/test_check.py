@@ -144,6 +144,22 @@ def clock(checks, directory, usual):
     checks.equal("once it is set: met", (status, unmet(rows) - usual, rows["clock"]["met"]), (0, set(), True))
 
 
+def descriptors(checks, usual):
+    """Too few for the agent's own maps: said as that by both commands, and not as what fails for want of them."""
+    for few in (12, 48):
+        status, rows, _ = check(prefix=shell(f"ulimit -n {few}"))
+        row = rows["file descriptors"]
+        checks.ok(f"{few} descriptors: not met, with the numbers and the remedy", status == 1 and not row["met"] and
+                  f"at most {few} may be open" in row["detail"] and "LimitNOFILE=" in row["remedy"], row)
+        for exporter in (["--exporter", "console"], ["--endpoint", "http://127.0.0.1:9"]):
+            status, _, lines = run_to_end("run", "--once", *exporter, prefix=shell(f"ulimit -n {few}"))
+            checks.ok(f"{few} descriptors, {exporter[0]}: the agent says so in one line, and ends", status == 1 and len(lines) == 1 and
+                      f"file descriptors: too few: at most {few} may be open" in lines[0] and "ulimit -n" in lines[0], lines)
+    least = int(re.search(r"(\d+) are needed", row["detail"])[1])
+    _, rows, _ = check(prefix=shell(f"ulimit -S -n 64; ulimit -H -n {least}"))
+    checks.equal("a soft limit is no obstacle", unmet(rows), usual)
+
+
 def bpffs(checks):
     """Mounted, and not."""
     hidden = "mount -t tmpfs none /sys/fs/bpf"
@@ -227,7 +243,7 @@ def collector(checks, directory, usual):
 
 
 def main():
-    checks = Checks("check")
+    checks, only = Checks("check"), sys.argv[1:]
     if os.geteuid() != 0:
         checks.skip("everything", "needs root")
         return checks.finish()
@@ -241,6 +257,7 @@ def main():
         for name, part in (("capabilities", lambda: capabilities(checks, usual)), ("namespaces", lambda: namespaces(checks, usual)),
                            ("kernels", lambda: kernels(checks, usual)), ("refusals", lambda: refusals(checks, usual)), ("running", lambda: running(checks, directory)),
                            ("clock", lambda: clock(checks, directory, usual)), ("bpffs", lambda: bpffs(checks)),
+                           ("descriptors", lambda: descriptors(checks, usual)),
                            ("memory", lambda: memory(checks, directory, usual)),
                            ("collector", lambda: collector(checks, directory, usual))):
             if len(sys.argv) < 2 or name in sys.argv[1:]:

@@ -326,6 +326,9 @@ def descriptors(checks, directory):
             checks.ok("without descriptors: the agent lives", agent.running(), agent.tail())
             noise = agent.warnings(mark=mark)
             checks.ok(f"without descriptors: {len(noise)} lines in 3 s", len(noise) <= 4, noise[:6])
+            checks.ok("without descriptors: it says that they are short, and what to raise",
+                      any("file descriptors for new files: Too many open files" in line and "LimitNOFILE=" in line and "ulimit -n" in line
+                          for line in noise), noise[:6])
             resource.prlimit(agent.pid, resource.RLIMIT_NOFILE, (soft, hard))
             subprocess.run(["true"], check=True)
             agent.wait_attached(process.pid, binary, 40.0)
