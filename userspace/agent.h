@@ -46,11 +46,12 @@ struct agent {
 	struct sender *sender;
 	struct delta *delta; /* NULL: totals are sent */
 	struct outage outage; /* of the collector */
+	struct shortage printing; /* on the console */
 	struct shortage files, watching, settling, forgetting, reading, encoding; /* of what is tried again and again */
 	char export_error[SHIP_MESSAGE_BYTES]; /* of the last export; empty: it arrived */
 	char export_word[SHIP_MESSAGE_BYTES]; /* what the collector said last of one that it took */
 	uint64_t delivered_unix_ns; /* the last one that arrived */
-	uint64_t printed; /* on the console */
+	uint64_t printed, unprinted; /* on the console */
 	struct answers *answers;
 	const struct resource *own;
 	const char *noop; /* why there is nothing to do; NULL: there is */

@@ -258,8 +258,13 @@ int agent_export(struct agent *agent, bool last)
 	overhead_report(agent);
 	while (collector_warning(agent->collector, line, sizeof(line)))
 		log_message(LOG_WARN, "%s", line);
-	if (agent->console)
-		agent->printed += !console_print(agent->console, &points);
+	if (agent->console) {
+		err = console_print(agent->console, &points);
+		agent->printed += !err;
+		agent->unprinted += err < 0;
+		shortage_note(&agent->printing, agent_clock_ns(CLOCK_MONOTONIC), err, "console: " SHORTAGE_LOG_CONSOLE,
+			      "it misses these moments; " TOTALS_STAY);
+	}
 	if (!agent->sender) {
 		collector_sent(agent->collector, &points);
 		collector_delivered(agent->collector);

@@ -393,6 +393,7 @@ int console_print(struct console *console, const struct points *points)
 	print_title(console, points, order);
 	print_points(console, points, order);
 	free(order);
-	err = fflush(console->out) ? -errno : 0;
+	err = fflush(console->out) ? -errno : ferror(console->out) ? -EIO : 0;
+	clearerr(console->out);
 	return err ? err : console_remember(console, points);
 }

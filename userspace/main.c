@@ -24,6 +24,20 @@ static int (*const commands[])(const struct options *options) = {
 	[COMMAND_TOP] = top,	     [COMMAND_SNAPSHOT] = show_snapshot, [COMMAND_STOP] = stop,
 };
 
+/* What was printed may still wait to be written. Return: @code, or 1 if some of it never will be. */
+static int output_end(int code)
+{
+	int err = 0;
+
+	errno = 0;
+	if (fflush(stdout))
+		err = errno;
+	if (!err && !ferror(stdout))
+		return code;
+	log_message(LOG_ERROR, "the output cannot be written%s%s", err ? ": " : "", err ? strerror(err) : "");
+	return code ? code : 1;
+}
+
 int main(int argc, char **argv)
 {
 	struct options options;
@@ -56,6 +70,9 @@ int main(int argc, char **argv)
 	} else {
 		code = commands[options.command](&options);
 	}
+	/* An agent has said so already, and lives on without. */
+	if (options.command != COMMAND_RUN || options.help || options.version)
+		code = output_end(code);
 	options_free(&options);
 	return code;
 }

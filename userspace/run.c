@@ -104,7 +104,12 @@ static void describe(void *context, struct view *view)
 		};
 	if (exporters & EXPORTER_CONSOLE)
 		view->exporter[view->exporter_count++] = (struct view_exporter){
-			.name = "console", .target = "standard output", .tried = agent->printed, .delivered = agent->printed,
+			.name = "console",
+			.target = "standard output",
+			.tried = agent->printed || agent->printing.outage.down,
+			.error = agent->printing.outage.down ? "cannot be written" : NULL,
+			.delivered = agent->printed,
+			.failed = agent->unprinted,
 		};
 	answers_describe(agent->answers, view);
 }
@@ -253,6 +258,8 @@ int run(const struct options *options)
 	int err = 0;
 
 	notify_begin(&agent.notify);
+	/* Who read the console's output may go; counting does not end with that. */
+	(void)signal(SIGPIPE, SIG_IGN);
 	(void)sigemptyset(&signals);
 	(void)sigaddset(&signals, SIGTERM);
 	(void)sigaddset(&signals, SIGINT);

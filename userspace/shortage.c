@@ -24,6 +24,8 @@ static const struct row {
 	{ "the collector", "the moments in between: totals go with the next export, deltas grow into one; with the agent's end and "
 	  "without pins also what was not taken",
 	  "every count; memory stays as it is, however long it lasts", SHORTAGE_LOG_COLLECTOR, "bring it back; nothing else is to be done" },
+	{ "standard output of exporter console: a full disk, a closed pipe", "what would have been printed; the next print has the same totals",
+	  "every count; all other exporters", SHORTAGE_LOG_CONSOLE, "make room, or leave console out of --exporter" },
 	{ "memory of the agent", "exports and answers, which are tried again; then new files, which are attached later; then the agent "
 	  "itself, which its service manager starts again", "counting: in the kernel, and with pins over the agent's end",
 	  SHORTAGE_LOG_TRIES "; " SHORTAGE_LOG_END, "raise MemoryMax= of its unit, or lower --max-series" },

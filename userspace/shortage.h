@@ -24,6 +24,7 @@
 #define SHORTAGE_LOG_SOCKET "this agent cannot be asked over it"
 #define SHORTAGE_LOG_BASELINES "cannot be written"
 #define SHORTAGE_LOG_HOST "a clone of this host would get other service.instance.ids"
+#define SHORTAGE_LOG_CONSOLE "standard output cannot be written"
 #define SHORTAGE_LOG_COLLECTOR "quiet until it is back"
 
 /* Of one kind of try; zeroed is right to start with. */

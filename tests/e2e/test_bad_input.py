@@ -52,6 +52,31 @@ def wrong_arguments(checks):
                                                             for line in err), err)
 
 
+def unwritten(checks, directory, _):
+    """Output that cannot be written is an error of its command; an agent says so once, and counts on."""
+    full = directory / "full.err"
+    for arguments in (["check"], ["probes", PROBEMETER], ["probes", "--json", PROBEMETER], ["--help"], ["--version"]):
+        with open("/dev/full", "wb") as out, open(full, "wb") as err:
+            status = subprocess.run([PROBEMETER, *arguments], stdout=out, stderr=err, check=False, timeout=60 * PATIENCE).returncode
+        lines = full.read_text().splitlines()
+        checks.ok(f"'{arguments[0]}' to a full disk: status 1 and one line", status == 1 and len(lines) == 1 and
+                  "the output cannot be written" in lines[0], (status, lines))
+    for name, shell in (("a full disk", "exec \"$@\" >/dev/full"), ("a pipe that is closed", "exec \"$@\" > >(exec true)")):
+        with Agent(directory, "--exporter", "console,prometheus", "--prometheus-port", "0", "--interval", "200",
+                   prefix=[shutil.which("bash"), "-c", shell, "bash"]) as agent:
+            agent.wait_ready("the warning", lambda: mentions(agent.lines(), "console: standard output cannot be written"))
+            time.sleep(1.5)
+            checks.equal(f"console to {name}: one warning for many intervals", len(agent.warnings(directory)), 1)
+            status, lines, _ = run_to_end("snapshot", "--run-dir", agent.socket.parent)
+            checks.ok(f"console to {name}: the agent lives and shows it", status == 0 and
+                      any("console to standard output: failing" in line for line in lines), lines[-8:])
+            with open("/dev/full", "wb") as out:
+                done = subprocess.run([PROBEMETER, "snapshot", "--run-dir", agent.socket.parent], stdout=out, stderr=subprocess.PIPE,
+                                      check=False, timeout=60 * PATIENCE)
+            checks.ok("'snapshot' to a full disk: status 1 and one line", done.returncode == 1 and
+                      done.stderr.count(b"\n") == 1 and b"the output cannot be written" in done.stderr, done)
+
+
 def program_ids():
     """Ids of all BPF programs that the kernel holds."""
     listing = subprocess.run(["bpftool", "-j", "prog", "show"], capture_output=True, check=True).stdout
@@ -67,7 +92,7 @@ def held_by_others(pid):
     return held
 
 
-def no_op(checks, directory):
+def no_op(checks, directory, _):
     """Switched off, the agent says so in one line that names the variable, loads nothing, and waits for SIGTERM."""
     endpoint = f"http://127.0.0.1:{free_port()}"
     cases = [
@@ -107,7 +132,7 @@ def no_op(checks, directory):
     wait_until("its BPF programs are gone", lambda: not loaded & program_ids(), 5.0)
 
 
-def bad_interval(checks, directory):
+def bad_interval(checks, directory, _):
     """A bad OTEL_METRIC_EXPORT_INTERVAL is named in a warning, and the default of 10 s holds."""
     with capture.Server() as server:
         for value in ("abc", "-5", "0", "10s", "99999999999999999999"):
@@ -223,7 +248,7 @@ def not_otlp(checks, directory, binary):
         checks.ok("a collector that stalls: in bounded time", agent.stop_s < 5.0 * PATIENCE, f"{agent.stop_s:.1f} s")
 
 
-def without_privilege(checks, directory):
+def without_privilege(checks, directory, _):
     """Without the privilege it needs the agent exits at once and names the capability that is missing."""
     copy = shutil.copy(PROBEMETER, directory / "probemeter")  # nobody may be unable to reach the work tree
     os.chmod(copy, 0o755)
@@ -353,23 +378,20 @@ def deleted_binary(checks, directory, binary):
 
 
 def main():
-    checks = Checks("bad input")
+    checks, only = Checks("bad input"), sys.argv[1:]
     with checks.run("arguments"):
         wrong_arguments(checks)
     if os.geteuid() != 0:
         checks.skip("everything that attaches", "needs root")
         return checks.finish()
     with scratch("bad-input") as directory:
-        with checks.run("no-op"):
-            no_op(checks, directory)
-        with checks.run("without privilege"):
-            without_privilege(checks, directory)
-        with checks.run("invalid interval"):
-            bad_interval(checks, directory)
         binary = build_fired(directory)
-        for name, part in (("outage", outage), ("collector that comes late, or never", never_there),
+        for name, part in (("no-op", no_op), ("without privilege", without_privilege), ("invalid interval", bad_interval),
+                           ("output that cannot be written", unwritten), ("outage", outage), ("collector that comes late, or never", never_there),
                            ("endpoint that is not OTLP", not_otlp), ("torn notes", torn_notes),
                            ("deleted binary", deleted_binary)):
+            if only and name not in only:
+                continue
             with checks.run(name):
                 part(checks, directory, binary)
     return checks.finish()
