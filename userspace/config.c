@@ -20,6 +20,7 @@
 
 #include "arena.h"
 #include "options.h"
+#include "options_near.h"
 #include "options_table.h"
 #include "options_value.h"
 
@@ -50,51 +51,6 @@ static int __attribute__((format(printf, 2, 3))) fail(const struct config *confi
 	(void)vsnprintf(config->error + used, config->error_size - used, format, args);
 	va_end(args);
 	return -EINVAL;
-}
-
-/* How many letters must be changed, added or left out to make @a of @b. Source: Levenshtein. */
-static size_t distance(const char *a, const char *b)
-{
-	size_t row[64], length = strlen(b), diagonal, above, i, j;
-
-	if (length >= sizeof(row) / sizeof(row[0]))
-		return length;
-	for (j = 0; j <= length; j++)
-		row[j] = j;
-	for (i = 1; a[i - 1]; i++) {
-		diagonal = row[0];
-		row[0] = i;
-		for (j = 1; j <= length; j++) {
-			above = row[j];
-			row[j] = diagonal + (tolower((unsigned char)a[i - 1]) != tolower((unsigned char)b[j - 1]));
-			row[j] = row[j] > above + 1 ? above + 1 : row[j];
-			row[j] = row[j] > row[j - 1] + 1 ? row[j - 1] + 1 : row[j];
-			diagonal = above;
-		}
-	}
-	return row[length];
-}
-
-/* The option whose name, or one of whose variables, looks most like @name. */
-static const char *nearest(const char *name)
-{
-	const char *best = "endpoint";
-	size_t least = SIZE_MAX;
-
-	for (enum option_key key = 0; key < OPTION_COUNT; key++) {
-		const struct option_row *row = &option_rows[key];
-		const char *names[1 + OPTION_VARIABLES] = { option_name(row), row->variable[0], row->variable[1] };
-
-		for (size_t i = 0; row->when != OPTION_FLAG_ONLY && i < sizeof(names) / sizeof(names[0]); i++) {
-			size_t far = names[i] ? distance(name, names[i]) : SIZE_MAX;
-
-			if (far < least) {
-				least = far;
-				best = option_name(row);
-			}
-		}
-	}
-	return best;
 }
 
 static enum option_key key_find(const char *name)
@@ -158,7 +114,7 @@ static int config_line(struct config *config, char *line)
 	name = trim(name);
 	key = key_find(name);
 	if (key == OPTION_COUNT)
-		return fail(config, "there is no '%.64s'; did you mean '%s'?", name, nearest(name));
+		return fail(config, "there is no '%.64s'; did you mean '%s'?", name, option_near_name(name));
 	return config_set(config, key, equals + 1);
 }
 

@@ -14,6 +14,7 @@
 #include "arena.h"
 #include "config.h"
 #include "endpoint.h"
+#include "options_near.h"
 #include "options_table.h"
 #include "options_value.h"
 
@@ -100,17 +101,17 @@ static enum option_key flag_find(const char *name, size_t length)
 	return key;
 }
 
-/* A flag that does not exist, and all that do. */
-static int fail_flag(const char *word, int length, char *error, size_t error_size)
+/* A flag that does not exist, the one that may be meant, and where all of @command's are. */
+static int fail_flag(const char *word, int length, enum command command, char *error, size_t error_size)
 {
-	char names[512] = "";
-	size_t used = 0;
+	char flag[64];
+	const char *near;
 
-	for (enum option_key key = 0; key < OPTION_COUNT; key++)
-		if (option_rows[key].flag && used < sizeof(names))
-			used += (size_t)snprintf(names + used, sizeof(names) - used, "%s--%s", used ? ", " : "",
-						 option_rows[key].flag);
-	return fail(error, error_size, "unknown flag '%.*s', expected one of %s", length, word, names);
+	(void)snprintf(flag, sizeof(flag), "%.*s", length, word);
+	near = option_near_flag(flag + strspn(flag, "-"), command);
+	return fail(error, error_size, "unknown flag '%.*s'%s%s%s; 'probemeter %s%s--help' has all of them", length, word,
+		    near ? "; did you mean '--" : "", near ? near : "", near ? "'?" : "",
+		    command != COMMAND_NONE ? option_commands[command].name : "", command != COMMAND_NONE ? " " : "");
 }
 
 static enum command command_find(const char *name)
@@ -164,7 +165,7 @@ static int command_line_read(int argc, char *const *argv, struct command_line *l
 		}
 		key = length > 2 && word[1] == '-' ? flag_find(word + 2, length - 2) : OPTION_COUNT;
 		if (key == OPTION_COUNT)
-			return fail_flag(word, (int)length, error, error_size);
+			return fail_flag(word, (int)length, line->command, error, error_size);
 		takes = option_rows[key].type != OPTION_TYPE_SWITCH;
 		if (!takes && equals)
 			return fail(error, error_size, "--%s takes no value", option_rows[key].flag);

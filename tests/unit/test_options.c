@@ -451,8 +451,16 @@ static void options_refuse_wrong_flags(void **state)
 		assert_int_equal(options.interval_ms, 123);
 	}
 	assert_int_equal(parse(NULL, ARGS("run", "--intervall=5"), &options), -EINVAL);
-	assert_non_null(strstr(error, "unknown flag '--intervall', expected one of --exporter, --endpoint, "));
+	assert_string_equal(error, "unknown flag '--intervall'; did you mean '--interval'?; 'probemeter run --help' has all of them");
+	/* Only what the command has is proposed, and nothing that looks like nothing. */
+	assert_int_equal(parse(NULL, ARGS("top", "--jsno"), &options), -EINVAL);
+	assert_string_equal(error, "unknown flag '--jsno'; did you mean '--json'?; 'probemeter top --help' has all of them");
+	assert_int_equal(parse(NULL, ARGS("top", "--endpiont"), &options), -EINVAL);
+	assert_null(strstr(error, "--endpoint"));
+	assert_int_equal(parse(NULL, ARGS("--jsno", "top"), &options), -EINVAL);
+	assert_string_equal(error, "unknown flag '--jsno'; did you mean '--json'?; 'probemeter --help' has all of them");
 	assert_int_equal(parse(NULL, ARGS("run", "-x"), &options), -EINVAL);
+	assert_string_equal(error, "unknown flag '-x'; 'probemeter run --help' has all of them");
 }
 
 /* A flag for a list adds to it each time; any other one is what it was last. */
