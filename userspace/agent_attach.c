@@ -79,6 +79,20 @@ static void attach_failed(struct object *object, int err)
 	object->attach_err = err;
 }
 
+/* Of files that are attached: others' names are nobody's concern. */
+static void conflicts_tell(struct agent *agent, const struct object *object)
+{
+	const char *other;
+	size_t i;
+
+	for (i = 0; i < object->descriptors.count; i++) {
+		other = object->metric[i] ? metrics_conflict(agent->adopted.metrics, object->metric[i]) : NULL;
+		if (other)
+			log_message(LOG_WARN, "metric '%s' in '%s': another metric of this name differs in %s; they stay apart by "
+				    "service, and one should be renamed", object->metric[i]->name, object->path, other);
+	}
+}
+
 static void object_attach(struct agent *agent, struct object *object)
 {
 	int err = links_make(agent, object);
@@ -89,6 +103,7 @@ static void object_attach(struct agent *agent, struct object *object)
 		return;
 	}
 	object->attach_err = 0;
+	conflicts_tell(agent, object);
 	if (object->mapped_ns)
 		durations_add(&agent->self.attach, agent_clock_ns(CLOCK_MONOTONIC) - object->mapped_ns);
 	adopt_object_attached(&agent->adopted, object);
@@ -129,7 +144,6 @@ static void object_found(void *context, struct object *object)
 		return;
 	for (i = 0; i < object->descriptors.count; i++) {
 		struct descriptor *found = &object->descriptors.descriptor[i];
-		const char *other;
 		struct metric wanted;
 		bool counted = trims_apply(agent->trims, &found->metric, &wanted, &found->left_out, line, sizeof(line));
 
@@ -155,10 +169,6 @@ static void object_found(void *context, struct object *object)
 			log_message(LOG_WARN, "attach: '%s' in '%s': no room for another metric (at most %d), not counted; leave some out by --drop-metric",
 				    wanted.name, object->path, PM_MAX_METRICS);
 		}
-		other = err ? NULL : metrics_conflict(agent->adopted.metrics, object->metric[i]);
-		if (other)
-			log_message(LOG_WARN, "metric '%s' in '%s': another metric of this name differs in %s; they stay apart by "
-				    "service, and one should be renamed", wanted.name, object->path, other);
 	}
 	/* Where rules choose, only for a process that is counted, or was by the same rules, or if the command line says so. */
 	if (!rules_choose(agent->rules) || is_asked_for(agent, object->path) || adopt_stays(&agent->adopted, object))
@@ -247,6 +257,27 @@ static bool files_look(struct agent *agent, uint64_t now_ns)
 	return left;
 }
 
+/* Nothing is attached: because there is nothing, or because the rules want none of it. What could not be attached was said. */
+static void say_nothing_attached(struct agent *agent)
+{
+	const struct object *object, *left_out = NULL;
+	size_t files = 0;
+
+	agent->said_nothing_found = true;
+	for (object = agent->discovery.objects.list; object; object = object->hh.next) {
+		if (object->attach_err)
+			return;
+		if (object->descriptors.count)
+			left_out = object;
+		files += object->descriptors.count > 0;
+	}
+	if (left_out)
+		log_message(LOG_INFO, "processes have probes, in %zu files such as '%s', and by the rules (--include, --exclude, --policy) none of "
+			    "them is counted; looking for new ones", files, left_out->path);
+	else
+		log_message(LOG_INFO, "no process has probes yet; looking for new ones; 'probemeter probes FILE' says whether a program has any");
+}
+
 /* Do what watching is due for. Services that showed up are named while their processes live. */
 void agent_watch(struct agent *agent, uint64_t now_ns)
 {
@@ -266,10 +297,8 @@ void agent_watch(struct agent *agent, uint64_t now_ns)
 	shortage_note(&agent->watching, now_ns, err, "watching processes", "new ones may be found later");
 	if (settled && !agent->notify.ready)
 		notify_ready(&agent->notify, "%zu binaries attached", agent->binaries);
-	if (settled && looked && !agent->binaries && !agent->said_nothing_found) {
-		agent->said_nothing_found = true;
-		log_message(LOG_INFO, "no process has probes yet; looking for new ones; 'probemeter probes FILE' says whether a program has any");
-	}
+	if (settled && looked && !agent->binaries && !agent->said_nothing_found)
+		say_nothing_attached(agent);
 	if (settled)
 		adopted(agent);
 }

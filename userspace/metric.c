@@ -153,8 +153,8 @@ const char *metrics_conflict(struct metrics *metrics, const struct metric *metri
 	const char *found = NULL;
 	uint32_t i;
 
-	for (i = 0; i < metric->id && !entry->compared && !found; i++)
-		if (!metrics->by_id[i]->hidden && !strcmp(metrics->by_id[i]->metric.name, metric->name))
+	for (i = 0; i < metrics->count && !entry->compared && !found; i++)
+		if (metrics->by_id[i]->compared && !metrics->by_id[i]->hidden && !strcmp(metrics->by_id[i]->metric.name, metric->name))
 			found = difference(&metrics->by_id[i]->metric, metric);
 	entry->compared = true;
 	return found;

@@ -23,7 +23,7 @@ int metrics_intern(struct metrics *metrics, const struct metric *wanted, const s
 
 /**
  * metrics_conflict - is there another metric of this name that means something else?
- * @metric: interned
+ * @metric: interned, of a file that is attached now; only those are compared
  *
  * Told once per metric. Descriptions may differ. What two services have under one name stays apart, as each has a
  * resource of its own; but whoever looks at both should know.

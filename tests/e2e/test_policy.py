@@ -1,9 +1,11 @@
 #!/usr/bin/python3 -B
 # SPDX-License-Identifier: BSD-2-Clause
 """Who is counted, and who may use which name, by the administrator's rules."""
+import contextlib
 import os
 import pathlib
 import signal
+import subprocess
 import sys
 import time
 
@@ -13,7 +15,7 @@ from agent import Agent, own_name, run_to_end
 from capture import Server
 from checks import Checks
 from driven import snapshot_after
-from process import scratch
+from process import ROOT, scratch
 from test_containers import cgroup, cgroups, pid_of, swept
 
 INTERVAL_MS = 500
@@ -92,7 +94,8 @@ def soon(checks, directory, binary):
     """Rules that choose are asked at once: a new file is attached as fast as without them."""
     for rule in (("--exclude", "uid:4294967294"), ("--include", "path:*/soon-*")):
         with Server() as server, start(directory, server, *rule) as agent:
-            agent.wait_ready("the first look", lambda: "no process has probes" in agent.output() or "attached:" in agent.output())
+            agent.wait_ready("the first look", lambda: any(words in agent.output() for words in
+                                                          ("no process has probes", "processes have probes", "attached:")))
             took = []
             for number in range(5):
                 with brief.staying(brief.copy(binary, f"soon-{number}"), 0, OTEL_SERVICE_NAME=own_name("soon")) as process:
@@ -101,6 +104,36 @@ def soon(checks, directory, binary):
                     took.append(time.monotonic() - since)
             # Without being asked at once a file waits for the next look at processes, a second later.
             checks.ok(f"{' '.join(rule)}: within half a second", sorted(took)[2] < 0.5, took)
+
+
+CLASH = """#include <probemeter/probemeter.h>
+#include <unistd.h>
+PROBEMETER_{kind}(clash, "clash.total", "{{clash}}", "One name, two meanings")
+int main(void) {{ PROBEMETER_{fire}(clash, 1); return pause(); }}
+"""
+
+
+def left_out(checks, directory, _):
+    """Files that the rules leave out: that there are some is said, and of their metrics nothing."""
+    with contextlib.ExitStack() as stack:
+        files = []
+        for kind, fire in (("HISTOGRAM", "RECORD"), ("COUNTER", "ADD")):
+            files.append(directory / f"clash-{fire.lower()}-{os.getpid()}")
+            subprocess.run([os.environ.get("CC", "cc"), "-O2", f"-I{ROOT}/include", "-x", "c", "-", "-o", files[-1]], check=True,
+                           input=CLASH.format(kind=kind, fire=fire), text=True)
+            process = stack.enter_context(subprocess.Popen([files[-1]]))
+            stack.callback(process.kill)
+        for rules in (["--include", f"path:{files[1]}"], ["--exclude", f"path:{files[0]}"], []):
+            with Server() as server, start(directory, server, *rules) as agent:
+                for file in files[1:] if rules else files:
+                    agent.wait_ready("attached", lambda file=file: f"attached: '{file}'" in agent.output())
+                swept(server)
+                checks.equal(f"{' '.join(rules[:1]) or 'no rule'}: a conflict of names is told where both files are attached",
+                             any("'clash.total'" in line and "differs in kind" in line for line in agent.lines()), not rules)
+        with Server() as server, start(directory, server, "--exclude", "path:*") as agent:
+            agent.wait_ready("the first look", lambda: " probes" in agent.output() and "looking for new ones" in agent.output())
+            checks.ok("all excluded: it says so", "by the rules (--include, --exclude, --policy) none of them is counted" in agent.output() and
+                      "no process has probes yet" not in agent.output(), agent.tail())
 
 
 def by_uid(checks, directory, binary):
@@ -216,7 +249,7 @@ def main():
     with scratch("policy") as directory:
         directory.chmod(0o755)
         binary = brief.build(directory)
-        for name, part in (("path", by_path), ("soon", soon), ("uid", by_uid), ("cgroup", by_cgroup), ("dropped", dropped),
+        for name, part in (("path", by_path), ("soon", soon), ("left out", left_out), ("uid", by_uid), ("cgroup", by_cgroup), ("dropped", dropped),
                            ("names", names), ("wrong", wrong)):
             if only and name not in only:
                 continue
