@@ -34,6 +34,7 @@ struct http {
 	CURLM *multi;
 	struct curl_slist *headers;
 	bool grpc, tls;
+	char *socket; /* NULL: a host and a port */
 	struct certs certs;
 	char fields[HTTP_FIELDS_MAX];
 	size_t fields_size;
@@ -46,6 +47,7 @@ struct http {
 	char error[CURL_ERROR_SIZE];
 };
 
+#define OTHER_NAME "; OTEL_EXPORTER_OTLP_ENDPOINT must have a name that the certificate is for, or the collector one for this name"
 #define ASK_GRPC "; is this an OTLP/gRPC endpoint? OTEL_EXPORTER_OTLP_PROTOCOL can choose http/protobuf"
 
 /* What went wrong on the way to an answer. Whatever is not here is -EIO and not tried again. */
@@ -297,6 +299,9 @@ struct http *http_new(const struct options *options)
 	http->multi = curl_multi_init();
 	if (!http->easy || !http->multi)
 		goto out;
+	http->socket = options->socket ? strdup(options->socket) : NULL;
+	if (options->socket && !http->socket)
+		goto out;
 	http->grpc = options->protocol == PROTOCOL_GRPC;
 	http->tls = !strncasecmp(options->url, "https:", 6);
 	if (http->tls && certs_init(&http->certs, options))
@@ -438,6 +443,12 @@ static bool client_refused(const struct http *http, int err, struct http_answer 
 	return alert || (http->tls && err == -ECONNRESET && !http->answered && answer->reset < 0);
 }
 
+/* The certificate is good, but for another host: curl has that only in its words, with OpenSSL and with GnuTLS. */
+static bool is_other_name(const char *words)
+{
+	return strstr(words, "match") && strstr(words, "name");
+}
+
 /* From curl's code to ours. A status that came counts more than how the connection ended. */
 static int http_judge(struct http *http, CURLcode code, struct http_answer *answer)
 {
@@ -463,6 +474,12 @@ static int http_judge(struct http *http, CURLcode code, struct http_answer *answ
 		answer->retryable = true;
 	if (code == CURLE_COULDNT_CONNECT && !curl_easy_getinfo(http->easy, CURLINFO_OS_ERRNO, &error) && error)
 		system = strerror((int)error);
+	/* curl says the host that a socket is asked for, which nobody called so. */
+	if (code == CURLE_COULDNT_CONNECT && http->socket) {
+		(void)snprintf(answer->problem, sizeof(answer->problem), "cannot connect to the Unix socket '%s'%s%s%s", http->socket,
+			       *system ? ": " : "", system, failure->remedy);
+		return failure->err;
+	}
 	if (http->too_big) {
 		(void)snprintf(answer->problem, sizeof(answer->problem), "the answer is larger than 4 MiB");
 		return -EMSGSIZE;
@@ -478,6 +495,8 @@ static int http_judge(struct http *http, CURLcode code, struct http_answer *answ
 		words = "the server closed the stream before it had the whole request";
 	refused = client_refused(http, failure->err, answer);
 	remedy = http->grpc && !http->answered && !refused && failure->grpc_remedy ? failure->grpc_remedy : failure->remedy;
+	if (code == CURLE_PEER_FAILED_VERIFICATION && is_other_name(words))
+		remedy = OTHER_NAME;
 	(void)snprintf(answer->problem, sizeof(answer->problem), "%s%s%s%s", words, *system ? ": " : "", system,
 		       remedy ? remedy : "");
 	if (refused || code == CURLE_SSL_CACERT_BADFILE || code == CURLE_SSL_CERTPROBLEM)
@@ -583,6 +602,7 @@ void http_free(struct http *http)
 	curl_slist_free_all(http->headers);
 	certs_free(&http->certs);
 	free(http->body);
+	free(http->socket);
 	free(http);
 	curl_global_cleanup();
 }

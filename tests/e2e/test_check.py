@@ -235,6 +235,15 @@ def collector(checks, directory, usual):
         status, rows, _ = check("--endpoint", server.otlp)
         checks.ok("a collector whose certificate nobody vouches for: not met", status == 1 and
                   re.search(r"certificate", rows["collector"]["detail"]), rows["collector"])
+    authority = certs.Authority(directory, "named")
+    with capture.Server(tls=capture.tls(authority.issue("elsewhere", "DNS:elsewhere.test"))) as server:
+        _, rows, _ = check("--endpoint", server.otlp, OTEL_EXPORTER_OTLP_CERTIFICATE=authority.cert)
+        detail = rows["collector"]["detail"]
+        checks.ok("a certificate for another name: what would mend it, and not an authority", not rows["collector"]["met"] and
+                  "a name that the certificate is for" in detail and "OTEL_EXPORTER_OTLP_CERTIFICATE" not in detail, rows["collector"])
+    _, rows, _ = check("--endpoint", f"unix:{directory}/no.sock")
+    checks.ok("a Unix socket that is not there: named, and no host", f"'{directory}/no.sock'" in rows["collector"]["detail"] and
+              "No such file" in rows["collector"]["detail"] and "localhost" not in rows["collector"]["detail"], rows["collector"])
     done = subprocess.run([PROBEMETER, "check", "--endpoint", f"http://127.0.0.1:{free_port()}"], capture_output=True, text=True,
                           env=clean_environment(), check=False)
     checks.ok("for people: one line each, and for what is not met why and what to do",
