@@ -110,6 +110,7 @@ void answers_describe(const struct answers *answers, struct view *view)
 			.name = "prometheus",
 			.target = answers->page,
 			.tried = answers->scrapes,
+			.awaits = true,
 			.last_unix_ns = answers->scraped_unix_ns,
 			.delivered = answers->scrapes,
 		};

@@ -261,8 +261,13 @@ static int notes_read(json_object *snapshot, struct held *held)
 		json_object *one = json_object_array_get_idx(exporters, i);
 		const char *state = raw(member(one, "state")), *error = raw(member(one, "error"));
 
-		(void)snprintf(line, sizeof(line), "%s to %s: %s, %lld exports%s%s", raw(member(one, "name")), raw(member(one, "target")),
-			       state, (long long)json_object_get_int64(member(one, "delivered")), *error ? ": " : "", error);
+		if (!strcmp(state, "listening"))
+			(void)snprintf(line, sizeof(line), "%s on %s: listening, not scraped yet", raw(member(one, "name")),
+				       raw(member(one, "target")));
+		else
+			(void)snprintf(line, sizeof(line), "%s to %s: %s, %lld exports%s%s", raw(member(one, "name")),
+				       raw(member(one, "target")), state, (long long)json_object_get_int64(member(one, "delivered")),
+				       *error ? ": " : "", error);
 		err = note_add(held, !strcmp(state, "failing"), line);
 	}
 	for (size_t i = 0; i < length(why) && !err; i++) {

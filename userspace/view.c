@@ -289,7 +289,7 @@ static void write_exporters(struct writer *out, const struct view *view)
 		open_as(out, NULL, '{');
 		text(out, "name", exporter->name);
 		text(out, "target", exporter->target);
-		text(out, "state", exporter->error ? "failing" : exporter->tried ? "ok" : "starting");
+		text(out, "state", exporter->error ? "failing" : exporter->tried ? "ok" : exporter->awaits ? "listening" : "starting");
 		text(out, "error", exporter->error);
 		time_ms(out, "last_unix_ms", exporter->last_unix_ns);
 		number(out, "delivered", exporter->delivered);

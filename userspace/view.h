@@ -12,7 +12,7 @@
  *                 sites (probes attached), processes (that have probes), memory_bytes, kernel_memory_bytes,
  *                 cpu_utilization (share of all CPUs since the last export),
  *                 limits: services, series, cells, each with used and limit
- *   exporters[]   name (otlp, console, prometheus), target, state ("starting": nothing sent yet; "ok"; "failing"),
+ *   exporters[]   name (otlp, console, prometheus), target, state ("starting": nothing sent yet; "listening": not scraped yet; "ok"; "failing"),
  *                 error (the last one; null: none since it works), last_unix_ms (last success, or null),
  *                 delivered, failed (exports)
  *   services[]    name, attributes (object of strings), agent (true: the agent itself), processes (alive), pids (the first
@@ -50,6 +50,7 @@ struct view_exporter {
 	const char *name;
 	const char *target; /* no secrets in it */
 	bool tried; /* something was sent, or tried to */
+	bool awaits; /* it sends nothing by itself: others ask */
 	const char *error; /* NULL: works, as far as is known */
 	uint64_t last_unix_ns; /* last success; 0: none */
 	uint64_t delivered, failed;

@@ -70,6 +70,8 @@ def unwritten(checks, directory, _):
             status, lines, _ = run_to_end("snapshot", "--run-dir", agent.socket.parent)
             checks.ok(f"console to {name}: the agent lives and shows it", status == 0 and
                       any("console to standard output: failing" in line for line in lines), lines[-8:])
+            checks.ok("a page that nobody has asked for is no exporter that fails to start",
+                      any(re.search(r"prometheus on http://\S+: listening, not scraped yet", line) for line in lines), lines[-8:])
             with open("/dev/full", "wb") as out:
                 done = subprocess.run([PROBEMETER, "snapshot", "--run-dir", agent.socket.parent], stdout=out, stderr=subprocess.PIPE,
                                       check=False, timeout=60 * PATIENCE)

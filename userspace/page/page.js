@@ -151,10 +151,10 @@ function showServices(data) {
 
 function showExporters(data) {
 	keep($("exporters"), data.exporters, row => row.name, () => make("li", "card", make("span", "dot"), make("b"), make("span", "soft")), (item, row) => {
-		item.firstChild.className = "dot " + ({ ok: "good", failing: "bad" }[row.state] || "");
+		item.firstChild.className = "dot " + ({ ok: "good", listening: "good", failing: "bad" }[row.state] || "");
 		setText(item.children[1], row.name);
 		const last = row.last_unix_ms ? `, last ${showAge(Math.max(0, data.time_unix_ms - row.last_unix_ms))} ago` : "";
-		setText(item.lastChild, `${row.target || ""} \u00b7 ${row.state === "starting" ? "nothing yet" : row.state}${row.error ? ": " + row.error : ""} \u00b7 ` +
+		setText(item.lastChild, `${row.target || ""} \u00b7 ${{ starting: "nothing yet", listening: "listening, not scraped yet" }[row.state] || row.state}${row.error ? ": " + row.error : ""} \u00b7 ` +
 			`${row.delivered.toLocaleString("en")} ${row.name === "prometheus" ? "scrapes" : "exports"}${row.failed ? `, ${row.failed.toLocaleString("en")} failed` : ""}${last}`);
 	});
 	if (!data.exporters.length)
