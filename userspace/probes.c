@@ -309,7 +309,7 @@ static void way_show(const struct options *options)
 	if (privilege_missing(missing, sizeof(missing)) || trial_run((enum kernel_links)options->links, &trial))
 		return;
 	trial_describe(&trial, line, sizeof(line));
-	printf("\nan agent on this host: %s\n", line);
+	printf("\nif an agent runs on this host, it attaches so: %s\n", line);
 }
 
 int probes(const struct options *options)

@@ -146,8 +146,8 @@ static int semaphores_look(bool last)
 	if (!count)
 		log_message(LOG_INFO, "stop: all semaphores of living processes are at 0");
 	else if (link)
-		log_message(LOG_INFO, "stop: %zu semaphores are up, such as '%s' in process %d: by somebody else's probes, such as link %u",
-			    count, descriptor->metric.name, process->pid, link);
+		log_message(LOG_INFO, "stop: done: nothing of this agent listens any more; another tracer does, to %zu sites, such as '%s' in process %d: "
+			    "by probes of its own, such as link %u", count, descriptor->metric.name, process->pid, link);
 	else if (last)
 		log_message(LOG_ERROR,
 			    "stop: %zu semaphores are up, such as '%s' in process %d, and no BPF link is left; is perf or SystemTap attached?",

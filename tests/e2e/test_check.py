@@ -260,6 +260,9 @@ def main():
         status, rows, _ = check()
         checks.equal("this host is fit", status, 0)
         checks.ok("each row has a reason", all(row["why"] and "remedy" in row for row in rows.values()), rows)
+        lines = run_to_end("probes", PROBEMETER)[1]
+        checks.ok("'probes' says how an agent would attach, and not that there is one",
+                  any(line.startswith("if an agent runs on this host, it attaches so: probes on") for line in lines), lines)
         usual = unmet(rows)  # what this very host lacks: a bpffs, a collector, time from the network
         checks.ok("what is not met here is not needed", usual <= {"bpffs", "collector", "clock is set", "pid namespace",
                                                                  "cgroup namespace"}, usual)

@@ -627,6 +627,18 @@ def one_agent(checks, directory):
             checks.ok("a killed one holds no lock", agent.running(), agent.tail())
 
 
+def beside(checks, directory):
+    """`stop --detach` where somebody else's probes listen, too: it has done all it should, and says so."""
+    with Host(directory, "beside") as host, capture.Server() as server, Driven("hammer", "beside", "--threads", 1) as hammer, \
+            start_agent(directory, server) as other:
+        hammer.answer()
+        wait_attached(other, hammer)
+        status, err = host.stop("--detach")
+        checks.equal("beside another tracer: status 0", status, 0)
+        checks.ok("beside another tracer: done, and whose the others are", any("stop: done: nothing of this agent listens any more; another "
+                                                                               "tracer does" in line for line in err), err)
+
+
 def detach(checks, directory):
     """`stop --detach` removes everything, with and without an agent; so does a start that is to do nothing."""
     with Host(directory, "detach") as host, capture.Server() as server, Driven("hammer", "detach", "--threads", 4) as hammer:
@@ -757,7 +769,7 @@ def main():
              ("upgrades and back, perf_event links", lambda c, d: upgrades(c, d, "--links", "perf_event")),
              ("nobody looks", away), ("no name", nameless), ("written over", written), ("deltas", deltas), ("past 2^64", wrapped), ("other rules", other_rules),
              ("less room", less_room), ("crowded", crowded_room), ("ids given back", given_back), ("worn", worn), ("schema", schema),
-             ("one agent", one_agent), ("detach", detach),
+             ("one agent", one_agent), ("detach", detach), ("beside another tracer", beside),
              ("unreadable pins", unreadable), ("no bpffs", without_bpffs))
     with scratch("restart") as directory:
         for name, part in parts:
