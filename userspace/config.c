@@ -25,6 +25,7 @@
 #include "options_value.h"
 
 #define CONFIG_BYTES (1 << 20)
+#define BYTE_ORDER_MARK "\xef\xbb\xbf"
 
 struct config {
 	struct options *options;
@@ -82,7 +83,8 @@ static int config_set(struct config *config, enum option_key key, const char *te
 		return -ENOMEM;
 	err = option_value_set(&value, key, who, text, true);
 	if (err == -EINVAL)
-		return fail(config, "%s: %s", option_name(row), value.why);
+		return fail(config, "%s: %s%s", option_name(row), value.why,
+			    strchr(text, '#') ? "; a comment must stand on a line of its own" : "");
 	config->set[key] = config->line;
 	config->counts[key] = counts;
 	return err;
@@ -137,8 +139,11 @@ static int lines_read(struct config *config, int (*take)(struct config *config, 
 		err = file ? 0 : -errno;
 	}
 	while (!err && (length = getline(&line, &room, file)) >= 0) {
-		config->line++;
-		err = strlen(line) == (size_t)length ? take(config, line) : fail(config, "expected text, not binary data");
+		/* Some editors begin a file with it. */
+		const size_t mark = !config->line++ && !strncmp(line, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK)) ?
+					    strlen(BYTE_ORDER_MARK) : 0;
+
+		err = strlen(line) == (size_t)length ? take(config, line + mark) : fail(config, "expected text, not binary data");
 	}
 	if (!err && ferror(file))
 		err = -EIO;

@@ -123,6 +123,9 @@ static void config_errors_name_the_line(void **state)
 		{ "exporter = otlp, nowhere\n", "'nowhere' is unknown" },
 		{ "endpoint = h:4318\n", "/conf line 1 (endpoint): expected a URL" },
 		{ "nonsense\n", "/conf line 1: expected NAME = VALUE, not 'nonsense'" },
+		{ "exporter = console # to look\n", "a comment must stand on a line of its own" },
+		{ "\xef\xbb\xbfinterval = 5\n", "/conf line 1: interval: expected milliseconds from 100" },
+		{ "\n\xef\xbb\xbfinterval = 500\n", "line 2: there is no" },
 		{ "headers-file = /nonexistent/x\n", "/nonexistent/x: No such file or directory; named by /tmp" },
 	};
 	struct options options;
