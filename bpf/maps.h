@@ -159,13 +159,16 @@ struct pm_started {
 };
 
 struct pm_service_key {
-	__u64 environment; /* hash of the naming variables, 0: none */
+	__u64 environment; /* hash of the naming variables, 0: none, or PM_ENVIRONMENT_UNREAD */
 	__u64 cgroup; /* a hash of v2's and of the one that says most */
 	__u64 inode;
 	__u64 process; /* a hash of tgid and start, or 0 where a service is all its processes */
 	__u32 device;
 	__u32 uid; /* the real one, where rules ask for it, else 0 */
 };
+
+/* Events of one process at which its environment could not be read: a service of its own, key_unread() in service.bpf.h. */
+#define PM_ENVIRONMENT_UNREAD (~0ull)
 
 #define PM_TGID_OUTSIDE (1u << 31)
 

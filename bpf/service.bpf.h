@@ -9,6 +9,15 @@
  * A process may write over its environment, as titles for `ps` do. So the variables are kept at exec, if a program sees
  * it (on_exec, on_fork); of a process that was there before, the environment is read where it was.
  *
+ * Now and then it cannot be: the page is swapped out, or another thread writes to it right after a fork, and in the moment
+ * between the old page and its copy there is none (wp_page_copy(), mm/memory.c). A program may not wait for it. Such an event
+ * counts for a service that is this process's alone (key_unread()). Its name comes later: the first event at which the
+ * variables can be had leaves them there, too, and a process that lives can be asked by the agent (userspace/owner.c).
+ *
+ * Nor is it certain that there is memory for task storage, or a run of on_exec: since Linux 7.0 it can be preempted, and is
+ * left out for who execs on that CPU meanwhile; and since 6.19 storage comes from kmalloc_nolock(), which may give none, on a
+ * CPU without cmpxchg16b never. Then the environment is read at the first event, and the answer kept in `recent` alone.
+ *
  * Consumes the current task; produces a service id and, for a new service, what names it in `strings`.
  * What a service is called is the agent's business.
  */
@@ -163,13 +172,14 @@ __noinline int environment_step(struct environment *walk)
 /*
  * Walk the environment string by string; long strings take several pieces. The naming variables are hashed in their
  * order and, on the second walk, stored as they stand. The memory is the process's own: it may change or be gone
- * between two reads, and then the two walks differ, which misnames that process and no other.
+ * between two reads. Whoever walks twice looks whether both found the same.
  */
 static __always_inline void environment_walk(struct environment *walk)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	int i;
 
+	walk->unreadable = 0;
 	walk->at = BPF_CORE_READ(task, mm, env_start);
 	walk->end = BPF_CORE_READ(task, mm, env_end);
 	walk->inside = 0;
@@ -295,8 +305,9 @@ __noinline int cgroup_store(__u32 service)
 	return 0;
 }
 
-/* The variables' text, from where they were kept or from the environment. */
-static __always_inline void variables_store(struct environment *environment, struct task_struct *leader, __u32 service)
+/* The variables' text, from where they were kept or from the environment; that is walked anew then, and @environment says
+ * what was found. */
+static __noinline int variables_store(struct environment *environment, struct task_struct *leader, __u32 service)
 {
 	struct pm_string_key key = { .owner = PM_OWNER_SERVICE | service };
 	struct pm_started *kept = started_get(leader);
@@ -305,12 +316,13 @@ static __always_inline void variables_store(struct environment *environment, str
 	if (!kept) {
 		environment->owner = PM_OWNER_SERVICE | service;
 		environment_walk(environment);
-		return;
+		return 0;
 	}
 	for (i = 0; i < PM_STARTED_PIECES && i < kept->pieces; i++) {
 		key.piece = i;
 		bpf_map_update_elem(&strings, &key, kept->text[i], BPF_ANY);
 	}
+	return 0;
 }
 
 #define PID_NAMESPACES 33 /* MAX_PID_NS_LEVEL, and the initial one */
@@ -402,6 +414,79 @@ static __always_inline __u32 service_enter(struct pm_service_key *key, struct pm
 	return service_find(key);
 }
 
+/* Where `recent` has the process. */
+static __always_inline __u64 *recent_entry(__u32 tgid)
+{
+	__u32 at = tgid & (PM_MAX_TASKS - 1);
+
+	return bpf_map_lookup_elem(&recent, &at);
+}
+
+/* Start time and tgid are a process, exec_id and user are what it became: 44 bits of their mix are taken for it. */
+static __always_inline __u64 recent_tag(struct task_struct *leader, __u32 tgid)
+{
+	__u64 became = by_uid ? (bpf_get_current_uid_gid() << 32 | (leader->self_exec_id + 1)) : leader->self_exec_id + 1;
+
+	return hash_add(leader->start_boottime + tgid, became) & ~SERVICE_MASK;
+}
+
+/* What the task storage has of this process as it is now. exec_id is stored plus one, so that fresh storage matches nothing. */
+static __always_inline struct pm_task *task_known(struct task_struct *leader)
+{
+	struct pm_task *known = bpf_task_storage_get(&tasks, leader, 0, 0);
+
+	if (!known || known->exec_id != leader->self_exec_id + 1 || (by_uid && known->uid != (__u32)bpf_get_current_uid_gid()))
+		return NULL;
+	return known;
+}
+
+/* All that was written before is seen by whoever then does not see to be written what is read after. */
+static __always_inline void barrier_full(void)
+{
+	__u64 word = 0;
+
+	*(volatile __u64 *)&word = __sync_fetch_and_add(&word, 1);
+}
+
+/* Remember @service for the process; 0: nothing. */
+static __always_inline void task_note(struct task_struct *leader, __u32 service)
+{
+	struct pm_task *known = bpf_task_storage_get(&tasks, leader, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	__u64 *entry;
+
+	if (known) {
+		/* Another thread of the process may write the same words at the same time: they are equal. The id comes last, for
+		 * a reader that sees the exec_id first. */
+		known->service = service;
+		known->uid = by_uid ? (__u32)bpf_get_current_uid_gid() : 0;
+		barrier();
+		known->exec_id = service ? leader->self_exec_id + 1 : 0;
+		return;
+	}
+	entry = recent_entry(leader->tgid);
+	if (entry)
+		*(volatile __u64 *)entry = service ? recent_tag(leader, leader->tgid) | service : 0;
+}
+
+/* The service that another thread has settled for the process meanwhile; 0: none. */
+static __always_inline __u32 task_noted(struct task_struct *leader)
+{
+	struct pm_task *known = task_known(leader);
+	__u64 *entry = recent_entry(leader->tgid), seen = entry ? *(volatile __u64 *)entry : 0;
+
+	if (known)
+		return known->service;
+	return (seen & ~SERVICE_MASK) == recent_tag(leader, leader->tgid) ? seen & SERVICE_MASK : 0;
+}
+
+/* Of this process alone, from this exec to the next, wherever it may be moved. */
+static __always_inline void key_unread(struct pm_service_key *key, struct task_struct *leader)
+{
+	key->environment = PM_ENVIRONMENT_UNREAD;
+	key->cgroup = 0;
+	key->process = hash_add(hash_add(hash_add(1, leader->start_boottime), leader->tgid), leader->self_exec_id + 1);
+}
+
 /* Settle the current task's service; @metric is what it fires. 0: there is no room for another one. */
 __noinline int service_settle(__u32 metric)
 {
@@ -410,15 +495,16 @@ __noinline int service_settle(__u32 metric)
 	struct pm_service_key key = {};
 	struct pm_service fresh = {};
 	struct pm_started *kept = started_get(leader);
-	struct pm_task *known;
 	struct inode *inode;
 	struct cgroup *cgroup;
-	__u32 id;
+	__u32 id, other;
+	bool unread;
 
 	if (kept)
 		environment.hash = kept->hash;
 	else
 		environment_walk(&environment);
+	unread = environment.unreadable;
 	key.environment = environment.hash;
 	cgroup = cgroup_telling();
 	key.cgroup = hash_add(hash_add(1, bpf_get_current_cgroup_id()), BPF_CORE_READ(cgroup, kn, id));
@@ -430,6 +516,8 @@ __noinline int service_settle(__u32 metric)
 		key.uid = fresh.uid;
 	if (per_process)
 		key.process = hash_add(hash_add(1, leader->start_boottime), leader->tgid);
+	if (unread)
+		key_unread(&key, leader);
 
 	id = service_find(&key);
 	if (!id) {
@@ -443,23 +531,32 @@ __noinline int service_settle(__u32 metric)
 		if (!fresh.id)
 			return 0;
 		variables_store(&environment, leader, fresh.id);
+		/* What is not what was hashed must not be the name of all that come after. */
+		if (!unread && (environment.unreadable || environment.hash != key.environment)) {
+			unread = true;
+			key_unread(&key, leader);
+		}
 		cgroup_store(fresh.id);
 		executable_store(fresh.id);
 		id = service_enter(&key, &fresh);
 		if (!id)
 			return 0;
 	}
-	/* Not remembered if the environment could not be read: the next event tries again. */
-	if (!environment.unreadable) {
-		known = bpf_task_storage_get(&tasks, leader, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-		if (known) {
-			/* Another thread of the process may write the same words at the same time: they are equal. The id comes
-			 * last, for a reader that sees the exec_id first. */
-			known->service = id;
-			known->uid = by_uid ? fresh.uid : 0;
-			barrier();
-			known->exec_id = leader->self_exec_id + 1;
-		}
+	/* Not remembered if the environment could not be read: the next event tries again. But if another thread could, it has
+	 * looked for this service before it was there, or remembered the right one by now. */
+	if (unread) {
+		barrier_full();
+		other = task_noted(leader);
+		return other ? other : id;
+	}
+	task_note(leader, id);
+	barrier_full();
+	key_unread(&key, leader);
+	other = service_find(&key);
+	if (other) {
+		variables_store(&environment, leader, other);
+		if (environment.unreadable)
+			task_note(leader, 0);
 	}
 	return id;
 }
@@ -513,9 +610,8 @@ static __noinline int service_look(struct task_struct *leader, __u64 *entry, __u
 
 	if (!leader || !entry)
 		return 0;
-	known = bpf_task_storage_get(&tasks, leader, 0, 0);
-	/* exec_id is stored plus one, so that fresh storage matches nothing. */
-	if (!known || known->exec_id != leader->self_exec_id + 1 || (by_uid && known->uid != (__u32)bpf_get_current_uid_gid()))
+	known = task_known(leader);
+	if (!known)
 		return service_settle(metric); /* the next event finds it in the task storage, if it is settled for good */
 	service = known->service;
 	/* One store of one word: a reader sees this process's entry or another's, never half of each. */
@@ -526,11 +622,8 @@ static __noinline int service_look(struct task_struct *leader, __u64 *entry, __u
 static __always_inline __u32 service_current(__u32 metric)
 {
 	struct task_struct *leader = bpf_get_current_task_btf()->group_leader;
-	__u32 tgid = leader->tgid, at = tgid & (PM_MAX_TASKS - 1);
-	/* Start time and tgid are a process, exec_id and user are what it became: 44 bits of their mix are taken for it. */
-	__u64 became = by_uid ? (bpf_get_current_uid_gid() << 32 | (leader->self_exec_id + 1)) : leader->self_exec_id + 1;
-	__u64 tag = hash_add(leader->start_boottime + tgid, became) & ~SERVICE_MASK;
-	__u64 *entry = bpf_map_lookup_elem(&recent, &at), seen;
+	__u32 tgid = leader->tgid;
+	__u64 tag = recent_tag(leader, tgid), *entry = recent_entry(tgid), seen;
 
 	if (!entry)
 		return 0;

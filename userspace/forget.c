@@ -6,7 +6,8 @@
  * every CPU, without a lock; so each step makes one way to reach service S impossible and then waits for every hit that may
  * have gone that way. A hit gets its service
  *
- *	by key         from `services`, at a process's first event, and then notes it in `tasks`;
+ *	by key         from `services`, at a process's first event, and then notes it in `tasks`, or in `recent` where there
+ *	               is no memory for that;
  *	by task        from `tasks`, the process's own storage, and then notes it in `recent`;
  *	by tgid        from `recent`, if the tag is the process's.
  *

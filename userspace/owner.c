@@ -174,6 +174,15 @@ static int started_read(const struct owners *owners, pid_t pid, struct arena *ar
 	return err;
 }
 
+/* What a living process says. Return: 0, -ESRCH if it is gone, -ENOMEM. */
+static int process_facts(const struct owners *owners, const struct process *process, struct arena *arena,
+			 struct service_facts *ret)
+{
+	int err = discover_facts(process, arena, ret);
+
+	return err ? err : started_read(owners, process->pid, arena, ret);
+}
+
 const struct resource *owners_of_process(struct owners *owners, struct process *process)
 {
 	struct service_facts facts;
@@ -183,7 +192,7 @@ const struct resource *owners_of_process(struct owners *owners, struct process *
 	if (process->resource && !rules_by_uid(owners->rules))
 		return shown(process->resource);
 	arena = arena_new();
-	if (arena && !discover_facts(process, arena, &facts) && !started_read(owners, process->pid, arena, &facts)) {
+	if (arena && !process_facts(owners, process, arena, &facts)) {
 		if (owners->per_process) {
 			facts.pid = process->pid;
 			facts.start_ticks = process->start_ticks;
@@ -246,6 +255,12 @@ static int text_read(const struct owners *owners, uint32_t service, enum pm_serv
 	return err;
 }
 
+/* Events of one process at which its environment could not be read. */
+static bool is_unread(const struct raw_service *raw)
+{
+	return raw->key.environment == PM_ENVIRONMENT_UNREAD;
+}
+
 /* The facts of a service whose first process is gone: what the kernel kept. */
 static int service_facts(const struct owners *owners, const struct raw_service *raw, const struct discovery *discovery,
 			 struct arena *arena, struct service_facts *ret)
@@ -258,7 +273,7 @@ static int service_facts(const struct owners *owners, const struct raw_service *
 		.uid = raw->service.uid,
 		.catalogue = (executable && executable->catalogue) || (known && known->catalogue) ||
 			     (metric && service_scope_is_catalogue(metric->scope)),
-		.pid = raw->key.process ? (int)(raw->service.tgid & ~PM_TGID_OUTSIDE) : 0,
+		.pid = raw->key.process && (owners->per_process || !is_unread(raw)) ? (int)(raw->service.tgid & ~PM_TGID_OUTSIDE) : 0,
 		.start_ticks = ticks_of(raw->service.start_ns),
 	};
 	const char *cgroup = NULL;
@@ -293,24 +308,43 @@ static void exclude(struct owners *owners, uint32_t service)
 						     BPF_ANY);
 }
 
+/* Does the process of @raw live, as far as /proc says? One that waits to be reaped has no stack. */
+static bool lives(const struct raw_service *raw)
+{
+	uint64_t ticks, stack;
+	pid_t parent;
+
+	return !(raw->service.tgid & PM_TGID_OUTSIDE) && !discover_start((pid_t)raw->service.tgid, &ticks, &parent, &stack) &&
+	       ticks == ticks_of(raw->service.start_ns) && stack;
+}
+
 /* Settle one service, and see to it that the next agent knows. */
 static int resolve(struct owners *owners, const struct raw_service *raw, const struct discovery *discovery)
 {
 	const struct resource **to = &owners->resource[raw->service.id];
 	struct process *process = first_process(discovery, &raw->service);
-	struct service_facts facts;
+	struct service_facts facts, said;
 	struct arena *arena;
+	bool asked;
 	int err = 0;
+	size_t i;
 
+	/* The kernel may still get its variables: of a process that lives before anybody looked at it, the next time. */
+	if (is_unread(raw) && !process && lives(raw))
+		return 0;
 	/* Where users count, what the process was at that event: by now it may be somebody else. A service that an agent with
 	 * other options began is not the process, or more than it. */
-	if (process && !rules_by_uid(owners->rules) && !!raw->key.process == owners->per_process) {
+	if (process && !rules_by_uid(owners->rules) && (is_unread(raw) || !!raw->key.process == owners->per_process)) {
 		(void)owners_of_process(owners, process);
 		*to = process->resource;
 	}
 	if (!*to) {
 		arena = arena_new();
+		/* First, as what the kernel has of a process that is gone by then is all that it will have. */
+		asked = arena && process && is_unread(raw) && !process_facts(owners, process, arena, &said);
 		err = arena ? service_facts(owners, raw, discovery, arena, &facts) : -ENOMEM;
+		for (i = 0; i < sizeof(naming) / sizeof(naming[0]) && !err && asked; i++)
+			*(const char **)((char *)&facts + naming[i].offset) = *(const char **)((char *)&said + naming[i].offset);
 		if (!err)
 			err = judge(owners, &facts, to);
 		arena_free(arena);

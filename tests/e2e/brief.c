@@ -2,12 +2,13 @@
 /*
  * brief - fires at once, and ends at once unless told to stay.
  *
- *   brief [--title] [--hide] [--fork N] [--user UID] [--drop UID] [--stay] COUNT
+ *   brief [--title] [--hide] [--veil] [--fork N] [--user UID] [--drop UID] [--stay] COUNT
  *
  * COUNT events of a counter, and a level set to COUNT, in this process and in each of N children. --title first writes
  * over arguments and environment, as programs do to show a title in ps. --hide makes the environment unreadable, but for what lies
- * on the first page of it. --user becomes that user before it fires; with --drop the
- * children do, and the parent stays who it is.
+ * on the first page of it. --veil: COUNT events more, before the others, while a page of the environment cannot be read; PAD
+ * stands there, longer than two pages. --user becomes that user before it fires; with --drop the children do, and the
+ * parent stays who it is.
  * --stay: print "ready" and wait for the end of stdin; a number there is so many more events, and another "ready".
  */
 #define _GNU_SOURCE
@@ -48,10 +49,27 @@ static int environment_hide(void)
 	return end < begin ? -1 : mprotect((void *)begin, end + 1 - begin, PROT_NONE);
 }
 
-static void fire(long count)
+/* Who may look at the second page of PAD. */
+static void veil(int protection)
+{
+	uintptr_t size = (uintptr_t)sysconf(_SC_PAGESIZE), page = ((uintptr_t)getenv("PAD") + size) & ~(size - 1);
+
+	if (mprotect((void *)page, size, protection)) {
+		perror("brief: mprotect");
+		exit(4);
+	}
+}
+
+static void fire(long count, int veiled)
 {
 	long i;
 
+	if (veiled) {
+		veil(PROT_NONE);
+		for (i = 0; i < count; i++)
+			PROBEMETER_ADD(brief_total, 1);
+		veil(PROT_READ | PROT_WRITE);
+	}
 	for (i = 0; i < count; i++)
 		PROBEMETER_ADD(brief_total, 1);
 	PROBEMETER_SET(brief_level, count);
@@ -59,7 +77,7 @@ static void fire(long count)
 
 int main(int argc, char **argv)
 {
-	int title = 0, hide = 0, stay = 0, forks = 0, i;
+	int title = 0, hide = 0, veiled = 0, stay = 0, forks = 0, i;
 	long count = 0, user = -1, drop = -1;
 	char line[16];
 
@@ -68,6 +86,8 @@ int main(int argc, char **argv)
 			title = 1;
 		else if (!strcmp(argv[i], "--hide"))
 			hide = 1;
+		else if (!strcmp(argv[i], "--veil"))
+			veiled = 1;
 		else if (!strcmp(argv[i], "--stay"))
 			stay = 1;
 		else if (!strcmp(argv[i], "--fork"))
@@ -90,14 +110,14 @@ int main(int argc, char **argv)
 	/* Children have left the loop before it came to 0. */
 	if (forks && drop >= 0 && setresuid((uid_t)drop, (uid_t)drop, (uid_t)drop))
 		return 2;
-	fire(count);
+	fire(count, veiled);
 	if (stay) {
 		do {
 			if (write(STDOUT_FILENO, "ready\n", 6) != 6)
 				return 3;
 			if (!fgets(line, sizeof(line), stdin))
 				break;
-			fire(atol(line));
+			fire(atol(line), veiled);
 		} while (1);
 	}
 	while (wait(NULL) > 0)

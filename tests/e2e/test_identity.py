@@ -147,6 +147,24 @@ def per_process(checks, directory, binary):
         checks.equal("four service.instance.ids", len({row[0]["service.instance.id"] for row in rows}), 4)
 
 
+def veiled(checks, directory, binary):
+    """Processes older than the agent, whose environment cannot be read at their first events: these wait for their name."""
+    ids = range(5)
+    with Server() as server, contextlib.ExitStack() as stack:
+        processes = [stack.enter_context(brief.staying(binary, 0, "--veil", PAD="x" * 16384, OTEL_SERVICE_NAME=own_name(f"veiled{i}")))
+                     for i in ids]
+        with start(directory, server) as agent:
+            for process in processes:
+                agent.wait_attached(process.pid, binary)
+            for process in processes:
+                brief.fire(process, 50)
+                process.kill()
+                process.wait()
+            for i in ids:
+                checks.equal(f"{i}: exact", brief.wait_total(server, own_name(f"veiled{i}"), 100), 100)
+            checks.equal("nothing without a name", brief.Resources(snapshot_after(server)).total(f"unknown_service:{binary.name}"), None)
+
+
 def main():
     checks = Checks("identity")
     if os.geteuid() != 0:
@@ -154,7 +172,7 @@ def main():
         return checks.finish()
     with scratch("identity") as directory:
         binary = brief.build(directory)
-        for name, part in (("names", names), ("lives of a millisecond", brief_lives), ("titles", titles),
+        for name, part in (("names", names), ("lives of a millisecond", brief_lives), ("titles", titles), ("veiled", veiled),
                            ("resources", resources), ("places", places), ("per process", per_process)):
             with checks.run(name):
                 part(checks, directory, binary)
