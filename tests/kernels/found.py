@@ -11,6 +11,8 @@ AS_BUILT, REAL_TIME = "as built", "full (real time)"
 HEAD = ("| kernel | CPUs | preemption | nop | links | features | counts |", "|---|---|---|---|---|---|---|")
 # What `probemeter check` calls them, and README
 FEATURES = {"btf": "BTF", "process events": "events of processes", "bpffs": "pins", "seccomp": "seccomp"}
+# What a guest's kernel or processor lacks
+WITHOUT = {"nobtf": ", its BTF hidden", "scarce": ", its CPU without cmpxchg16b"}
 FORKS = "forks: forker."
 FAILURES = 2  # that a row names
 
@@ -70,7 +72,7 @@ def result(guest):
     if guest.said is None:
         return "not tried: its kernel could not be had"
     if not guest.failures:
-        return "exact" if guest.part == "count" else "refused, and says why"
+        return "refused, and says why" if guest.part in ("refuse", "nobtf") else "exact"
     names = misnamed(guest.said) if all(name.startswith(FORKS) for name in guest.failures) else None
     if names:
         return f"all, {names[0]:,} of {names[1]:,} under another name"
@@ -84,7 +86,7 @@ def table(guests):
     for guest in guests:
         known = about(guest.said or {})
         how = re.search(r"probes on the (\S+) nop, by (\w+)", (guest.said or {}).get("agent", b"").decode(errors="replace"))
-        kernel = (known["release"] or guest.suite) + (", its BTF hidden" if guest.part == "nobtf" else "")
+        kernel = (known["release"] or guest.suite) + WITHOUT.get(guest.part, "")
         number = [int(word) for word in re.findall(r"\d+", known["release"])[:3]]
         rows.append((number, guest.cpus, f"| {kernel} | {guest.cpus} | {known['preempt'] if known['release'] else '-'} | "
                      f"{how[1] if how else '-'} | {how[2] if how else '-'} | {known['features']} | {result(guest)} |"))

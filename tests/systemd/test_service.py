@@ -195,7 +195,7 @@ def main():
     package = next(iter(sorted((BUILD / "deb").glob("probemeter_*.deb"))), None)
     for what, there, remedy in (("qemu-system-x86_64", shutil.which("qemu-system-x86_64"), "scripts/deps.sh test"),
                                 ("an x86-64 host", os.uname().machine == "x86_64", "there are no kernels for another one"),
-                                ("a kernel", MACHINE.kernel(SUITE).exists(), "scripts/tools.sh"),
+                                ("a kernel", MACHINE.kernel(SUITE, False)[0].exists(), "scripts/tools.sh"),
                                 ("a small Debian", DEBIAN.exists(), "scripts/tools.sh debian")):
         if not there:
             checks.skip("everything", f"no {what}: {remedy}")
@@ -204,7 +204,7 @@ def main():
         return checks.finish()
     with scratch("service") as directory:
         archive = initramfs(directory, {"probemeter.deb": package, "next.deb": next_version(directory, package)})
-        said = boot(MACHINE, MACHINE.kernel(SUITE), archive, "systemd.show_status=false systemd.mask=getty.target", CPUS, "service", options.keep or directory / "said", LIMIT_S,
+        said = boot(MACHINE, SUITE, MACHINE.kernel(SUITE, False)[0], archive, "systemd.show_status=false systemd.mask=getty.target", CPUS, "service", options.keep or directory / "said", LIMIT_S,
                     SILENT_S)
         guest = Guest(said)
         if options.keep:
