@@ -139,10 +139,14 @@ static struct entry *entry_add(struct levels *levels, const struct resource *res
 	return entry;
 }
 
-/* The series of a level, or where there is no room for another, its metric's overflow series; NULL with @ret_err. */
+/*
+ * The series of a level, or where there is no room for another, its metric's overflow series; NULL with @ret_err. A metric
+ * without labels, or whose labels are all left out, is one series: what found no slot of its own in the process belongs to
+ * it as well.
+ */
 static struct entry *entry_of(struct levels *levels, const struct resource *resource, const struct level *level, int *ret_err)
 {
-	bool overflow = level->overflow;
+	bool overflow = level->overflow && level->metric->label_count;
 	struct entry *entry;
 	char key[MAX_KEY];
 	size_t size;

@@ -166,9 +166,9 @@ def views(checks, directory):
     """--drop-label and --drop-metric. There are more users than series: what is left out makes none, not even in the kernel."""
     image = elf.Elf(PROGRAM)
     with capture.Server() as server, Driven("crowd", "limits-views") as one, Driven("crowd", "limits-views") as two, \
-            start(directory, server, "--drop-label", "crowd.*:user", "--drop-label", "crowd.count:meth*",
+            Driven("crowd", "limits-views-many") as many, start(directory, server, "--drop-label", "crowd.*:user", "--drop-label", "crowd.count:meth*",
                   "--drop-metric", "crowd.unwanted*", "--cardinality-limit", 100) as agent:
-        for service in (one, two):
+        for service in (one, two, many):
             service.answer()
         agent.wait_ready("the agent has attached", lambda: f"attached: '{PROGRAM}'" in agent.output())
         agent.wait_ready("the counter's semaphore is up", lambda: elf.semaphores(one.pid, image)["crowd.count"])
@@ -196,6 +196,13 @@ def views(checks, directory):
                          values(request, one.service, metric), wanted)
         checks.equal("--drop-label: a gauge without its only label is the latest that was set",
                      values(request, one.service, "crowd.gauge"), {(): 499})
+        # More than a process's own table has slots for: what is one series is whole, what is several keeps an overflow.
+        many.ask("sets 0 2500 1")
+        after = snapshot_after(server)
+        checks.equal("--drop-label: a full table: a gauge that is one series", values(after, many.service, "crowd.gauge"), {(): 2499})
+        found = values(after, many.service, "crowd.open")
+        checks.ok("--drop-label: a full table: where another label is left, with an overflow, exactly",
+                  sum(found.values()) == 2500 and "overflow" in found and len(found) == 8, found)
         checks.equal("--drop-label: buckets and sums of what is left", left_of_histograms(request, one.service, fired), {})
         checks.equal("--drop-metric: nothing of it is exported",
                      [key for key in series(request, one.service) if key[0].startswith("crowd.unwanted")], [])

@@ -71,6 +71,35 @@ static void processes_of_a_service_are_folded(void **state)
 	levels_free(levels);
 }
 
+/* A metric none of whose labels is left is one series: it has what overflowed in a process's own table, too. */
+static void without_labels_nothing_is_in_the_overflow(void **state)
+{
+	static const struct metric bare = { .id = 0, .kind = PROBEMETER_KIND_UPDOWNCOUNTER };
+	static const struct metric latest = { .id = 1, .kind = PROBEMETER_KIND_GAUGE };
+	static const struct level level[] = {
+		{ .metric = &bare, .level = 7 },
+		{ .metric = &bare, .overflow = true, .level = 100 },
+		{ .metric = &latest, .overflow = true, .level = 2, .set_ns = 60 },
+		{ .metric = &latest, .level = 1, .set_ns = 50 },
+		{ .metric = &bare, .level = (uint64_t)-3 },
+	};
+	struct levels *levels = levels_new();
+	struct sample *sample;
+	size_t count;
+
+	(void)state;
+	levels_begin(levels);
+	assert_int_equal(levels_add(levels, &shop, level, COUNT(level), start), 0);
+	sample = samples_of(levels, &count);
+	assert_int_equal(count, 2);
+	for (size_t i = 0; i < count; i++) {
+		assert_false(sample[i].overflow);
+		assert_int_equal(sample[i].level, sample[i].metric == &bare ? 104 : 2);
+	}
+	free(sample);
+	levels_free(levels);
+}
+
 /* @processes with @each label sets of their own, of one metric. */
 static void many(struct levels *levels, const struct resource *resource, const struct metric *metric, int processes, int each)
 {
@@ -150,6 +179,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(processes_of_a_service_are_folded),
+		cmocka_unit_test(without_labels_nothing_is_in_the_overflow),
 		cmocka_unit_test(one_service_cannot_take_all_room),
 		cmocka_unit_test(bytes_are_limited),
 	};
