@@ -220,6 +220,21 @@ void adopt_end(struct adopted *adopted)
 
 /* --- objects */
 
+/* The guard takes a file's links away before somebody writes to it. Who finds that, by another version of the file, says so
+ * here; by the same version, when its links are made again. @object: not looked at before by this agent. */
+static void say_written(const struct adopted *adopted, const struct remembered *object)
+{
+	int link;
+
+	if (!adopted->pins.persistent || !adopted->pins.adopted || attach_hash_is_empty(object->sites))
+		return;
+	link = pins_link_open(&adopted->pins, object->number, 0);
+	if (link >= 0)
+		(void)close(link);
+	else if (link == -ENOENT)
+		log_message(LOG_WARN, "attach: '%s': its links " ADOPT_LOG_WRITTEN, object->path);
+}
+
 static void forget(struct adopted *adopted, struct remembered *object)
 {
 	pins_links_remove(&adopted->pins, object->number);
@@ -249,6 +264,8 @@ int adopt_plan(struct adopted *adopted, const struct object *object, enum attach
 			known->id = object->id;
 			sites = touched;
 		} else {
+			if (!other->found)
+				say_written(adopted, other);
 			forget(adopted, other);
 		}
 	}
@@ -375,6 +392,7 @@ void adopt_files(struct adopted *adopted, struct objects *objects, const struct 
 			continue;
 		if (known->gone)
 			continue;
+		say_written(adopted, known);
 		forget(adopted, known);
 		log_message(LOG_INFO, "detached: '%s': %s", known->path,
 			    here ? "no process that is counted has it mapped" :

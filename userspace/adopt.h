@@ -13,6 +13,11 @@
 
 struct options;
 
+/* What the log says of links that should be pinned. */
+#define ADOPT_LOG_WRITTEN                                                                                    \
+	"were not there any more, as when somebody writes to a file while no agent runs; what it fired meanwhile is not " \
+	"counted"
+
 /* What is there when it is done. */
 struct adopted {
 	struct pins pins;

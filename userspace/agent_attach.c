@@ -40,8 +40,8 @@ static int links_make(struct agent *agent, struct object *object)
 			    "histograms stay as they are until the file is replaced", object->path);
 	/* After an attach that failed there is none of them. */
 	if (!err && plan.known && !object->attach_err && attach_made(object->attachment))
-		log_message(LOG_WARN, "attach: '%s': %zu of its links were not there any more, as when somebody writes to a file while no "
-			    "agent runs; what it fired meanwhile is not counted", object->path, attach_made(object->attachment));
+		log_message(LOG_WARN, "attach: '%s': %zu of its links " ADOPT_LOG_WRITTEN, object->path,
+			    attach_made(object->attachment));
 	if (!err && attach_unpinned(object->attachment))
 		log_message(LOG_WARN, "attach: '%s': %zu links " SHORTAGE_LOG_LINK " in '%s'; they end with this agent; let its user write there",
 			    object->path, attach_unpinned(object->attachment), agent->adopted.pins.directory);

@@ -200,10 +200,18 @@ static int bounds_of(const struct kernel *kernel, const struct object *object)
 	return err;
 }
 
+/* FNV-1a, by words. */
+#define HASH_START 0xcbf29ce484222325ull
+
+static uint64_t hash_word(uint64_t hash, uint64_t word)
+{
+	return (hash ^ word) * 0x100000001b3ull;
+}
+
 int attach_hash(const struct kernel *kernel, enum attach_way way, const struct object *object, uint64_t *ret)
 {
 	struct kernel_site *site = calloc(2 * object->descriptors.count, sizeof(*site));
-	uint64_t hash = 0xcbf29ce484222325ull;
+	uint64_t hash = HASH_START;
 	uint32_t count, stubs, i;
 	size_t n;
 
@@ -211,16 +219,26 @@ int attach_hash(const struct kernel *kernel, enum attach_way way, const struct o
 		return -ENOMEM;
 	for (n = 0; n < PROGRAMS; n++) {
 		count = sites_of(kernel, way, object, program_number(kernel, n), site, &stubs);
-		hash = (hash ^ count) * 0x100000001b3ull;
+		hash = hash_word(hash, count);
 		for (i = 0; i < count; i++) {
-			hash = (hash ^ site[i].offset) * 0x100000001b3ull;
-			hash = (hash ^ site[i].semaphore) * 0x100000001b3ull;
-			hash = (hash ^ site[i].cookie) * 0x100000001b3ull;
+			hash = hash_word(hash, site[i].offset);
+			hash = hash_word(hash, site[i].semaphore);
+			hash = hash_word(hash, site[i].cookie);
 		}
 	}
 	free(site);
 	*ret = hash;
 	return 0;
+}
+
+bool attach_hash_is_empty(uint64_t hash)
+{
+	uint64_t empty = HASH_START;
+	size_t n;
+
+	for (n = 0; n < PROGRAMS; n++)
+		empty = hash_word(empty, 0);
+	return hash == empty;
 }
 
 int attach_object(const struct kernel *kernel, const struct pins *pins, const struct attach_plan *plan,

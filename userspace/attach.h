@@ -62,6 +62,9 @@ int attach_object(const struct kernel *kernel, const struct pins *pins, const st
 /* A hash of all that attach_object() would attach: places, semaphores, cookies. Return: 0 or -ENOMEM. */
 int attach_hash(const struct kernel *kernel, enum attach_way way, const struct object *object, uint64_t *ret);
 
+/* Is that the hash of no sites at all, as where all metrics are levels? */
+bool attach_hash_is_empty(uint64_t hash);
+
 /* Links that could not be pinned: their counting ends with this agent. */
 size_t attach_unpinned(const struct attachment *attachment);
 

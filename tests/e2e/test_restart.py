@@ -16,7 +16,7 @@ import time
 import brief
 import capture
 import elf
-from agent import PROBEMETER, Agent, Fired, build_fired, clean_environment, run_to_end
+from agent import PROBEMETER, Agent, Fired, build_fired, clean_environment, run_to_end, wait_totals
 from checks import Checks
 from driven import (Driven, drops, others_attached, own, snapshot_after, start_agent, steps_back, total, values, wait_attached,
                     warnings)
@@ -244,6 +244,44 @@ def nameless(checks, directory):
             host.stop("--detach")
 
 
+def said_written(agent):
+    """The files of which an agent says that somebody wrote to them while none ran."""
+    return [line.split("'")[1] for line in agent.lines() if "were not there any more" in line and "is not counted" in line]
+
+
+def written_chosen(checks, directory):
+    """The same where rules choose, and nobody runs the file when the next agent comes."""
+    binary = build_fired(directory, f"chosen-{os.getpid()}")
+
+    def start(host, server):
+        return start_agent(directory, server, "--include", f"path:{binary}", host=host)
+
+    with Host(directory, "chosen") as host, capture.Server() as server:
+        with start(host, server) as agent:
+            with Fired(binary, "chosen") as service:
+                agent.wait_attached(service.pid, binary)
+                service.fire(10)
+                checks.equal("counted", wait_totals(server, service, 10), (10,) * 3)
+            kill(agent)
+        with start(host, server) as agent:
+            snapshot_after(server)
+            checks.equal("as it was: no warning", said_written(agent), [])
+            kill(agent)
+        with open(binary, "ab") as file:
+            file.write(b"\0")
+        with start(host, server) as agent:
+            agent.wait_ready("it has looked", lambda: any("detached:" in line and binary.name in line for line in agent.lines()), 20)
+            checks.equal("written to, and nobody runs it: that is said once", said_written(agent), [str(binary)])
+            with Fired(binary, "chosen-later") as service:
+                agent.wait_attached(service.pid, binary)
+                service.fire(10)
+                checks.equal("and it is counted again", wait_totals(server, service, 10), (10,) * 3)
+            checks.equal("said once", said_written(agent), [str(binary)])
+            kill(agent)
+        host.stop("--detach")
+        wait_until("no guard is left", lambda: not host.guards(), 10)
+
+
 def written(checks, directory):
     """A file that somebody writes to while no agent runs: what is written runs as it is, and what was not counted is said."""
     programs = {}
@@ -276,6 +314,7 @@ def written(checks, directory):
         checks.equal("written over: the second program calculates right", [run_it() for _ in range(5)], ["second 1\n"] * 5)
         agent = start(host, server, "attached:")
         checks.equal("what the first one fired while no agent ran is there", total(snapshot_after(server), own("over"), "over.total"), 80)
+        checks.equal("what the second one fired is not, and that is said", said_written(agent), [str(binary)])
         checks.equal("the second program under this agent", run_it(), "second 1\n")
         checks.equal("and counted from then on", total(snapshot_after(server), own("over"), "over.total"), 120)
         kill(agent)
@@ -284,8 +323,7 @@ def written(checks, directory):
             pass
         checks.equal("no probe while it may be written to: as it is", run_it(), "second 1\n")
         agent = start(host, server, "attached:")
-        checks.ok("what was not counted is said", any("were not there any more" in line and "is not counted" in line
-                                                      for line in agent.lines()), agent.tail())
+        checks.equal("what was not counted is said", said_written(agent), [str(binary)])
         checks.equal("touched: as it is", run_it(), "second 1\n")
         checks.equal("and counted again", total(snapshot_after(server), own("over"), "over.total"), 160)
         # Only another time stamp: what is attached stays.
@@ -767,7 +805,8 @@ def main():
     parts = (("restarts", restarts), ("restarts, perf_event links", lambda c, d: restarts(c, d, "--links", "perf_event")),
              ("upgrades and back", upgrades),
              ("upgrades and back, perf_event links", lambda c, d: upgrades(c, d, "--links", "perf_event")),
-             ("nobody looks", away), ("no name", nameless), ("written over", written), ("deltas", deltas), ("past 2^64", wrapped), ("other rules", other_rules),
+             ("nobody looks", away), ("no name", nameless), ("written over", written), ("written over, by rules", written_chosen),
+             ("deltas", deltas), ("past 2^64", wrapped), ("other rules", other_rules),
              ("less room", less_room), ("crowded", crowded_room), ("ids given back", given_back), ("worn", worn), ("schema", schema),
              ("one agent", one_agent), ("detach", detach), ("beside another tracer", beside),
              ("unreadable pins", unreadable), ("no bpffs", without_bpffs))
