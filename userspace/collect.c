@@ -26,7 +26,8 @@ struct collector *collector_new(const struct kernel *kernel, struct metrics *met
 	collector->remember = remember;
 	collector->owners = owners_new(kernel, services, metrics, remember);
 	collector->names = names_new();
-	collector->seen = seen_new();
+	collector->seen = seen_new(SEEN_GOES_ON);
+	collector->ends = seen_new(SEEN_ENDS);
 	collector->costs = costs_new();
 	collector->levels = levels_new();
 	collector->history = history_new();
@@ -36,8 +37,8 @@ struct collector *collector_new(const struct kernel *kernel, struct metrics *met
 	collector->hit_ns = hit_ns;
 	collector->exponential = exponential;
 	collector->agent = agent;
-	if (!collector->owners || !collector->names || !collector->seen || !collector->costs || !collector->levels ||
-	    !collector->scratch || !collector->history || !collector->headroom || !collector->drops_told) {
+	if (!collector->owners || !collector->names || !collector->seen || !collector->ends || !collector->costs ||
+	    !collector->levels || !collector->scratch || !collector->history || !collector->headroom || !collector->drops_told) {
 		collector_free(collector);
 		return NULL;
 	}
@@ -61,6 +62,7 @@ void collector_free(struct collector *collector)
 	owners_free(collector->owners);
 	names_free(collector->names);
 	seen_free(collector->seen);
+	seen_free(collector->ends);
 	costs_free(collector->costs);
 	levels_free(collector->levels);
 	history_free(collector->history);
@@ -88,7 +90,7 @@ static int collect(struct collector *collector, const struct discovery *discover
 	uint64_t now_unix_ns = rule->time_unix_ns;
 	struct points points;
 	struct sample *sample;
-	size_t own, costs;
+	size_t own, costs, seen, ends;
 	int err;
 
 	if (!collector->agent_start_unix_ns)
@@ -125,11 +127,15 @@ static int collect(struct collector *collector, const struct discovery *discover
 	self->dropped_start_unix_ns = journal_header(&collector->kernel->journal)->start_unix_ns;
 	own = self_count(collector->metrics, collector->snapshot.drop);
 	costs = costs_count(collector->costs);
-	sample = collector_room(collector, seen_count(collector->seen) + own + costs);
+	seen = seen_count(collector->seen);
+	ends = seen_count(collector->ends);
+	sample = collector_room(collector, seen + ends + own + costs);
 	if (!sample)
 		return -ENOMEM;
 	seen_samples(collector->seen, sample);
-	sample += seen_count(collector->seen);
+	sample += seen;
+	seen_samples(collector->ends, sample);
+	sample += ends;
 	err = self_samples(self, collector->metrics, collector->snapshot.drop, collector->agent,
 			   collector->agent_start_unix_ns, arena, sample);
 	if (!err)
@@ -137,10 +143,13 @@ static int collect(struct collector *collector, const struct discovery *discover
 				    arena, sample + own);
 	if (err)
 		return err;
-	collector->count += seen_count(collector->seen) + own + costs;
+	collector->count += seen + ends + own + costs;
 	err = merge_fold(collector->sample, collector->count, rule, arena, &points);
 	if (!err)
 		err = seen_update(collector->seen, &points);
+	/* Who looks is told that a gauge is no more by its absence. */
+	if (!err && !collector->viewing)
+		err = seen_update(collector->ends, &points);
 	if (!err)
 		err = collector_remember_seen(collector);
 	if (err)

@@ -41,18 +41,21 @@ int collector_forgets(struct collector *collector, uint64_t delay_ns)
 
 void collector_sent(struct collector *collector, const struct points *points)
 {
+	seen_sent(collector->ends, points);
 	if (collector->lives)
 		(void)lives_sent(collector->lives, points);
 }
 
 void collector_failed(struct collector *collector, size_t first, size_t count)
 {
+	seen_failed(collector->ends, first, count);
 	if (collector->lives)
 		lives_failed(collector->lives, first, count);
 }
 
 void collector_delivered(struct collector *collector)
 {
+	seen_delivered(collector->ends);
 	if (collector->lives)
 		lives_delivered(collector->lives);
 	collector->delivered = true;
@@ -266,6 +269,7 @@ static long farewell_drop(struct collector *collector, struct delta *delta, char
 		if (!count++)
 			(void)snprintf(first, first_size, "%s", service_name(over));
 		seen_forget(collector->seen, over);
+		seen_forget(collector->ends, over);
 		costs_forget(collector->costs, over);
 		history_forget(collector->history, over);
 		if (delta)

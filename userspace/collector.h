@@ -31,6 +31,7 @@ struct collector {
 	struct owners *owners;
 	struct names *names;
 	struct seen *seen;
+	struct seen *ends; /* what ends with its last process */
 	size_t seen_remembered;
 	struct remember *remember;
 	bool restored; /* and no collection yet */

@@ -206,21 +206,26 @@ int merge_fold(struct sample *sample, size_t count, const struct merge_rule *rul
 	for (i = 0; i < count; i = next) {
 		struct point *point = &result.point[result.count];
 		uint64_t set_ns = 0;
+		bool ends = false;
 		size_t at;
 		int err;
 
 		for (next = i + 1; next < count && !by_series(&sample[i], &sample[next]); next++)
 			;
 		err = point_start(&sample[i], next - i, rule, arena, point);
-		for (at = i; !err && at < next; at++)
+		for (at = i; !err && at < next; at++) {
 			point_add(&sample[at], point, &set_ns);
+			ends |= sample[at].ends;
+		}
 		if (!err && point->type == POINT_EXPONENTIAL)
 			err = exponential_fit(point, arena);
 		if (err)
 			return err;
 		if (point->start_unix_ns > rule->time_unix_ns)
 			point->start_unix_ns = rule->time_unix_ns;
-		if (!is_latest(sample[i].metric) || set_ns)
+		if (is_latest(sample[i].metric) && !set_ns && ends)
+			merge_end(point);
+		if (!is_latest(sample[i].metric) || set_ns || ends)
 			result.count++;
 	}
 	*ret = result;

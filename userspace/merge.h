@@ -28,6 +28,7 @@ struct sample {
 	size_t cell_count;
 	uint64_t level; /* levels: int64, or binary64 of a gauge */
 	uint64_t set_ns; /* time of the last SET; 0: never set */
+	bool ends; /* of a latest kind: there was a value, so without one now its series ends */
 };
 
 /* How histograms leave. */
@@ -43,7 +44,7 @@ struct merge_rule {
  * @ret:    untouched on failure
  *
  * Counters and histograms add up, up-down counters too; of a latest kind the sample set last wins, and without any SET
- * there is no point. Start is the earliest of the samples', but not after the time, should the clock have been set back.
+ * there is no point, or one that ends its series. Start is the earliest of the samples', but not after the time, should the clock have been set back.
  *
  * Return: 0 or -ENOMEM.
  * Source: OpenTelemetry metrics data model, "Temporality" and "Single-Writer".

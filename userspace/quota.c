@@ -51,16 +51,28 @@ bool quota_take(struct quota *quota, const void *owner, size_t amount)
 	return true;
 }
 
-void quota_give(struct quota *quota, const void *owner)
+void quota_return(struct quota *quota, const void *owner, size_t amount)
 {
 	struct share *share;
 
 	HASH_FIND_PTR(quota->share, &owner, share);
 	if (!share)
 		return;
-	quota->taken -= share->taken;
+	quota->taken -= amount;
+	share->taken -= amount;
+	if (share->taken)
+		return;
 	HASH_DEL(quota->share, share);
 	free(share);
+}
+
+void quota_give(struct quota *quota, const void *owner)
+{
+	struct share *share;
+
+	HASH_FIND_PTR(quota->share, &owner, share);
+	if (share)
+		quota_return(quota, owner, share->taken);
 }
 
 void quota_reset(struct quota *quota)

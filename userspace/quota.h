@@ -15,6 +15,9 @@ struct quota *quota_new(size_t limit);
  * memory is short. */
 bool quota_take(struct quota *quota, const void *owner, size_t amount);
 
+/* @owner has so much less. */
+void quota_return(struct quota *quota, const void *owner, size_t amount);
+
 /* @owner has nothing any more. */
 void quota_give(struct quota *quota, const void *owner);
 

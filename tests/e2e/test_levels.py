@@ -152,6 +152,26 @@ def latest(checks, directory):
         checks.equal("set to 0 is set", now(), (0, 0.0))
         master.kill()
         checks.equal("all dead: no value", now(), (None, None))
+        snapshot_after(server)
+
+        def ends():
+            """{metric: how often it was told that it has no value}"""
+            points = [point for request in server.requests for point in request.points()
+                      if point.service == service and point.point.flags & 1]
+            return {name: sum(point.name == name and point.value is None for point in points)
+                    for name in {point.name for point in points}}
+
+        checks.equal("all dead: which is told once, of what had a value", ends(), {"levels.latest": 1, "levels.gauge": 1})
+        with Driven("levels", "levels-latest") as again:
+            again.answer()
+            again.ask("gauge 2")
+            checks.equal("it comes again", now(), (None, 2.0))
+            again.end()
+        checks.equal("and ends again", now(), (None, None))
+        snapshot_after(server)
+        checks.equal("which is told again, of that one", ends(), {"levels.latest": 1, "levels.gauge": 2})
+        checks.equal("the export keeps the rules", [otlp.complaints(request.message()) for request in server.requests
+                                                    if otlp.complaints(request.message())], [])
         checks.equal("ends with status 0", agent.stop(), 0)
 
 

@@ -59,6 +59,7 @@ static void sample_take(struct input *input, struct load *load, struct arena *ar
 		.resource = &resources[head & 1],
 		.metric = &metrics[head >> 1 & 7],
 		.overflow = head & 0x10,
+		.ends = head & 0x20,
 		.start_unix_ns = 1 + take(input, 2),
 	};
 	for (uint32_t i = 0; i < sample->metric->label_count; i++)

@@ -221,6 +221,26 @@ static void latest_kinds_without_a_set_make_no_point(void **state)
 	assert_int_equal(find(points, &shop, &open_orders, "eu")->integer, 10);
 }
 
+/* Of a series that had a value it is said that it has none any more; who has one again goes on. */
+static void latest_kinds_end_with_their_last_set(void **state)
+{
+	struct sample sample[] = {
+		{ .resource = &shop, .metric = &lag, .value = { "eu" }, .level = 10, .set_ns = 2 },
+		{ .resource = &shop, .metric = &lag, .value = { "eu" }, .ends = true, .start_unix_ns = 3 },
+		{ .resource = &shop, .metric = &lag, .value = { "us" }, .ends = true, .start_unix_ns = 3 },
+		{ .resource = &shop, .metric = &lag, .value = { "us" }, .level = 11 },
+		{ .resource = &shop, .metric = &load_ratio, .ends = true },
+	};
+	const struct points *points = FOLD(*state, sample);
+
+	assert_int_equal(points->count, 3);
+	assert_false(find(points, &shop, &lag, "eu")->ended);
+	assert_int_equal(find(points, &shop, &lag, "eu")->integer, 10);
+	assert_true(find(points, &shop, &lag, "us")->ended);
+	assert_int_equal(find(points, &shop, &lag, "us")->integer, 0);
+	assert_true(points->point[0].metric == &load_ratio && points->point[0].ended); /* by name */
+}
+
 /* The overflow series is not the series with empty labels; all of a metric's and resource's are one. */
 static void overflow_series_stays_apart(void **state)
 {
@@ -525,6 +545,7 @@ int main(void)
 		TEST(up_down_counter_sums_signed_shares),
 		TEST(latest_kinds_take_the_last_set),
 		TEST(latest_kinds_without_a_set_make_no_point),
+		TEST(latest_kinds_end_with_their_last_set),
 		TEST(overflow_series_stays_apart),
 		TEST(histogram_buckets_add_up_to_count),
 		TEST(histogram_with_negative_values_has_no_sum),

@@ -25,7 +25,7 @@ static const struct metric latency = METRIC(HISTOGRAM, "latency", 0);
 
 static int set_up(void **state)
 {
-	*state = seen_new();
+	*state = seen_new(SEEN_GOES_ON);
 	return !*state;
 }
 
@@ -43,7 +43,7 @@ static void update(struct seen *seen, struct point *point, size_t count)
 }
 
 /* Which series stay: an up-down counter's, which is 0 without processes, and an unlabelled counter's, which was exported
- * as 0 before anything happened. A gauge without a process has no value, and the rest is in the kernel. */
+ * as 0 before anything happened. A gauge without a process has no value, it ends, and the rest is in the kernel. */
 static void only_series_that_must_go_on_are_remembered(void **state)
 {
 	static const struct {
@@ -215,6 +215,97 @@ static void ever_new_labels_are_not_remembered_for_ever(void **state)
 	assert_int_equal(seen_count(*state), count + 1);
 }
 
+/* One export: what @alive says, and what is remembered. */
+static struct points export_of(struct seen *seen, const struct sample *alive, size_t count, struct arena *arena)
+{
+	const struct merge_rule rule = { .time_unix_ns = 10 };
+	struct sample sample[8];
+	struct points points;
+
+	memcpy(sample, alive, count * sizeof(*alive));
+	seen_samples(seen, sample + count);
+	assert_int_equal(merge_fold(sample, count + seen_count(seen), &rule, arena, &points), 0);
+	assert_int_equal(seen_update(seen, &points), 0);
+	seen_sent(seen, &points);
+	return points;
+}
+
+/* A gauge's end is told until somebody has heard it, and then no more. */
+static void ends_are_told_until_delivered(void **state)
+{
+	static const struct sample alive[] = {
+		{ .resource = &shop, .metric = &load_ratio, .set_ns = 1 },
+		{ .resource = &shop, .metric = &lag, .value = { "eu" }, .set_ns = 1, .start_unix_ns = 4 },
+		{ .resource = &shop, .metric = &lag, .value = { "us" }, .set_ns = 1, .start_unix_ns = 4 },
+		{ .resource = &shop, .metric = &open_orders, .value = { "us" }, .start_unix_ns = 4 },
+	};
+	struct seen *seen = seen_new(SEEN_ENDS);
+	struct arena *arena = arena_new();
+	struct points points;
+
+	(void)state;
+	points = export_of(seen, alive, 4, arena);
+	assert_int_equal(points.count, 4);
+	assert_int_equal(seen_count(seen), 3);
+	seen_delivered(seen);
+	assert_int_equal(seen_count(seen), 3);
+	/* "us" lives on. The first request of two did not arrive: it had the gauge. */
+	points = export_of(seen, alive + 2, 1, arena);
+	assert_int_equal(points.count, 3);
+	assert_true(points.point[0].metric == &load_ratio && points.point[0].ended);
+	assert_true(points.point[1].ended && points.point[1].start_unix_ns == 4 && !strcmp(points.point[1].value[0], "eu"));
+	assert_true(!points.point[2].ended && !strcmp(points.point[2].value[0], "us"));
+	seen_failed(seen, 0, 1);
+	seen_delivered(seen);
+	assert_int_equal(seen_count(seen), 2);
+	points = export_of(seen, alive + 2, 1, arena);
+	assert_int_equal(points.count, 2);
+	assert_true(points.point[0].ended);
+	seen_delivered(seen);
+	assert_int_equal(seen_count(seen), 1);
+	/* All are back, and gone again: that is another end of each. */
+	points = export_of(seen, alive, 3, arena);
+	assert_int_equal(points.count, 3);
+	assert_false(points.point[0].ended);
+	seen_delivered(seen);
+	assert_int_equal(seen_count(seen), 3);
+	points = export_of(seen, alive, 0, arena);
+	assert_int_equal(points.count, 3);
+	assert_true(points.point[0].ended && points.point[1].ended && points.point[2].ended);
+	seen_delivered(seen);
+	assert_int_equal(seen_count(seen), 0);
+	points = export_of(seen, alive, 0, arena);
+	assert_int_equal(points.count, 0);
+	arena_free(arena);
+	seen_free(seen);
+}
+
+/* Series that end give their room back, one by one. */
+static void ends_give_their_room_back(void **state)
+{
+	enum { DAYS = 200000, A_DAY = 1000 };
+	struct seen *seen = seen_new(SEEN_ENDS);
+	char label[A_DAY][32];
+	struct point point[A_DAY];
+	const struct points points = { .point = point, .count = A_DAY };
+
+	(void)state;
+	for (int day = 0; day < DAYS / A_DAY; day++) {
+		for (int i = 0; i < A_DAY; i++) {
+			(void)snprintf(label[i], sizeof(label[i]), "%d-%d", day, i);
+			point[i] = (struct point){ .resource = &shop, .metric = &lag, .value = { label[i] } };
+		}
+		assert_int_equal(seen_update(seen, &points), 0);
+		assert_int_equal(seen_count(seen), A_DAY);
+		for (int i = 0; i < A_DAY; i++)
+			point[i].ended = true;
+		seen_sent(seen, &points);
+		seen_delivered(seen);
+		assert_int_equal(seen_count(seen), 0);
+	}
+	seen_free(seen);
+}
+
 /* Freed half made or not made at all. */
 static void free_takes_null(void **state)
 {
@@ -257,6 +348,8 @@ int main(void)
 		TEST(longest_labels_fit),
 		TEST(dead_processes_leave_a_zero),
 		TEST(ever_new_labels_are_not_remembered_for_ever),
+		TEST(ends_are_told_until_delivered),
+		TEST(ends_give_their_room_back),
 		TEST(free_takes_null),
 	};
 
