@@ -32,13 +32,15 @@ struct collector *collector_new(const struct kernel *kernel, struct metrics *met
 	collector->levels = levels_new();
 	collector->history = history_new();
 	collector->headroom = headroom_new();
+	collector->level_headroom = level_headroom_new();
 	collector->drops_told = drops_told_new();
 	collector->scratch = arena_new();
 	collector->hit_ns = hit_ns;
 	collector->exponential = exponential;
 	collector->agent = agent;
 	if (!collector->owners || !collector->names || !collector->seen || !collector->ends || !collector->costs ||
-	    !collector->levels || !collector->scratch || !collector->history || !collector->headroom || !collector->drops_told) {
+	    !collector->levels || !collector->scratch || !collector->history || !collector->headroom || !collector->level_headroom ||
+	    !collector->drops_told) {
 		collector_free(collector);
 		return NULL;
 	}
@@ -67,6 +69,7 @@ void collector_free(struct collector *collector)
 	levels_free(collector->levels);
 	history_free(collector->history);
 	headroom_free(collector->headroom);
+	level_headroom_free(collector->level_headroom);
 	drops_told_free(collector->drops_told);
 	arena_free(collector->scratch);
 	lives_free(collector->lives);
@@ -205,7 +208,8 @@ bool collector_warning(struct collector *collector, char *ret, size_t size)
 	};
 
 	return drops_next(collector->drops_told, collector->metrics, collector->snapshot.drop, ret, size) ||
-	       headroom_next(collector->headroom, &source, ret, size);
+	       headroom_next(collector->headroom, &source, ret, size) ||
+	       level_headroom_next(collector->level_headroom, collector->levels, ret, size);
 }
 
 const struct history *collector_history(const struct collector *collector)

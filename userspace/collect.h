@@ -94,7 +94,8 @@ struct history;
 /* What collections left behind, see history.h. */
 const struct history *collector_history(const struct collector *collector);
 
-/* What the user should be told of the last collection, line by line: drops_next() of drops.h, headroom_next() of headroom.h. */
+/* What the user should be told of the last collection, line by line: drops_next() of drops.h, headroom_next() of headroom.h,
+ * level_headroom_next() of level_headroom.h. */
 bool collector_warning(struct collector *collector, char *ret, size_t size);
 
 #endif

@@ -271,6 +271,7 @@ static long farewell_drop(struct collector *collector, struct delta *delta, char
 		seen_forget(collector->seen, over);
 		seen_forget(collector->ends, over);
 		costs_forget(collector->costs, over);
+		level_headroom_forget(collector->level_headroom, over);
 		history_forget(collector->history, over);
 		if (delta)
 			delta_forget(delta, over);

@@ -176,11 +176,13 @@ static int process_levels(struct collector *collector, const struct process *pro
 			  struct self *self)
 {
 	const struct level *level;
+	struct level_room room;
+	char line[1024];
 	long count;
 	int err;
 
 	arena_reset(collector->scratch);
-	count = level_read(process, loaded, collector->scratch, &level);
+	count = level_read(process, loaded, collector->scratch, &room, &level);
 	/* Gone, or unloaded, since it was looked at: so is its level. */
 	if (count == -ESRCH || count == -EFAULT)
 		return 0;
@@ -190,6 +192,8 @@ static int process_levels(struct collector *collector, const struct process *pro
 		return count == -ENOMEM ? -ENOMEM : 0;
 	}
 	lost_levels(process, loaded, level, (size_t)count, self);
+	if (level_headroom_table(collector->level_headroom, process, loaded->object, &room, level, (size_t)count, line, sizeof(line)))
+		log_message(LOG_WARN, "%s", line);
 	err = levels_add(collector->levels, process->resource, level, (size_t)count, collector->metric_start_unix_ns);
 	if (err == -ENOSPC && !collector->levels_full)
 		log_message(LOG_WARN, "levels: more than %d overflow series on this host; some levels of service '%s' are left out; "

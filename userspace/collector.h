@@ -17,6 +17,7 @@
 #include "headroom.h"
 #include "history.h"
 #include "ledger.h"
+#include "level_headroom.h"
 #include "levels.h"
 #include "life.h"
 #include "merge.h"
@@ -39,6 +40,7 @@ struct collector {
 	struct levels *levels;
 	struct history *history;
 	struct headroom *headroom;
+	struct level_headroom *level_headroom;
 	struct drops_told *drops_told;
 	struct arena *scratch; /* of what is read of one process */
 	bool levels_full; /* and said so */

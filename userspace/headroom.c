@@ -3,7 +3,8 @@
  * headroom.c - find services and metrics that come near a limit.
  *
  * Consumes a snapshot and the limits that the maps were loaded with; produces warnings in words. Past a limit nothing is
- * lost, new label sets only share a series: so this is said while there is time to do something about it.
+ * lost, new label sets only share a series: so this is said while there is time to do something about it. What levels take
+ * is level_headroom.c's.
  */
 #include "headroom.h"
 
@@ -95,7 +96,7 @@ static bool say(struct headroom *headroom, enum limit limit, uint32_t service, u
 	return true;
 }
 
-static bool is_near(uint64_t used, uint64_t limit)
+bool headroom_is_near(uint64_t used, uint64_t limit)
 {
 	return used * 100 >= limit * HEADROOM_PERCENT;
 }
@@ -226,7 +227,7 @@ static bool shared_next(struct headroom *headroom, const struct headroom_source 
 	size_t i;
 
 	for (i = 0; i < sizeof(row) / sizeof(row[0]); i++)
-		if (is_near(row[i].used, row[i].most) && !was_said(headroom, row[i].limit, service, ALL) &&
+		if (headroom_is_near(row[i].used, row[i].most) && !was_said(headroom, row[i].limit, service, ALL) &&
 		    warn(headroom, source, row[i].limit, service, run, row[i].used, row[i].most, ret, size))
 			return true;
 	return false;
@@ -248,7 +249,7 @@ bool headroom_next(struct headroom *headroom, const struct headroom_source *sour
 		if (run.count > longest_own.count)
 			longest_own = run;
 		/* With the overflow series, which is not among them. */
-		if (is_near(run.count + 1, most) &&
+		if (headroom_is_near(run.count + 1, most) &&
 		    !was_said(headroom, LIMIT_CARDINALITY, run.series->key.service, run.series->key.metric) &&
 		    warn(headroom, source, LIMIT_CARDINALITY, run.series->key.service, run, run.count + 1, most, ret, size))
 			return true;

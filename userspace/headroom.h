@@ -36,6 +36,9 @@ struct headroom_source {
  */
 bool headroom_next(struct headroom *headroom, const struct headroom_source *source, char *ret, size_t size);
 
+/* Are HEADROOM_PERCENT of @limit taken? */
+bool headroom_is_near(uint64_t used, uint64_t limit);
+
 /* Services that are no more (shape [PM_MAX_SERVICES]): whoever gets such an id is warned of, too. */
 void headroom_forget(struct headroom *headroom, const bool *gone);
 

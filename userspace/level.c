@@ -96,7 +96,7 @@ static uint64_t table_address(const struct loaded *loaded)
 	return 0;
 }
 
-long level_read(const struct process *process, const struct loaded *loaded, struct arena *arena,
+long level_read(const struct process *process, const struct loaded *loaded, struct arena *arena, struct level_room *room,
 		const struct level **ret)
 {
 	uint64_t file_address = table_address(loaded), address = file_address + loaded->bias;
@@ -119,6 +119,7 @@ long level_read(const struct process *process, const struct loaded *loaded, stru
 	if (header.text_used > PROBEMETER_LEVEL_TEXT)
 		header.text_used = PROBEMETER_LEVEL_TEXT;
 	*ret = NULL;
+	*room = (struct level_room){ header.used, header.text_used };
 	if (!header.used)
 		return 0;
 	value = arena_alloc(arena, header.used * sizeof(*value), 8);

@@ -14,7 +14,6 @@
 
 #include "../bpf/maps.h"
 #include "quota.h"
-#include "table.h"
 
 struct entry {
 	struct sample sample;
@@ -22,20 +21,10 @@ struct entry {
 	char key[]; /* resource, metric, overflow, label values */
 };
 
-/* How many series a metric of one service has. */
-struct tally {
-	struct {
-		const struct resource *resource;
-		const struct metric *metric;
-	} key;
-	size_t series;
-	UT_hash_handle hh;
-};
-
 struct levels {
 	struct arena *arena;
 	struct entry *entry; /* uthash, by key */
-	struct tally *tally; /* uthash */
+	struct levels_tally *tally; /* uthash */
 	struct quota *series, *bytes;
 	size_t overflows; /* series among the entries */
 };
@@ -100,7 +89,7 @@ static size_t key_of(const struct resource *resource, const struct level *level,
 /* May this service have another series of this metric? */
 static bool room_take(struct levels *levels, const struct resource *resource, const struct metric *metric, size_t bytes)
 {
-	struct tally key = { .key = { resource, metric } }, *tally;
+	struct levels_tally key = { .key = { resource, metric } }, *tally;
 
 	HASH_FIND(hh, levels->tally, &key.key, sizeof(key.key), tally);
 	/* One of them is the overflow series. */
@@ -211,4 +200,24 @@ void levels_samples(const struct levels *levels, struct sample *ret)
 
 	for (entry = levels->entry; entry; entry = entry->hh.next)
 		*ret++ = entry->sample;
+}
+
+const struct levels_tally *levels_tallies(const struct levels *levels)
+{
+	return levels->tally;
+}
+
+void levels_values(const struct levels *levels, const struct levels_tally *tally, const char *const **ret)
+{
+	const struct entry *entry;
+
+	for (entry = levels->entry; entry; entry = entry->hh.next)
+		if (entry->sample.resource == tally->key.resource && entry->sample.metric == tally->key.metric &&
+		    !entry->sample.overflow)
+			*ret++ = entry->sample.value;
+}
+
+struct levels_used levels_used(const struct levels *levels, const struct resource *resource)
+{
+	return (struct levels_used){ quota_taken(levels->series, resource), quota_taken(levels->bytes, resource) };
 }

@@ -51,6 +51,16 @@ bool quota_take(struct quota *quota, const void *owner, size_t amount)
 	return true;
 }
 
+size_t quota_taken(const struct quota *quota, const void *owner)
+{
+	struct share *share;
+
+	if (!owner)
+		return quota->taken;
+	HASH_FIND_PTR(quota->share, &owner, share);
+	return share ? share->taken : 0;
+}
+
 void quota_return(struct quota *quota, const void *owner, size_t amount)
 {
 	struct share *share;

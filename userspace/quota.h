@@ -15,6 +15,9 @@ struct quota *quota_new(size_t limit);
  * memory is short. */
 bool quota_take(struct quota *quota, const void *owner, size_t amount);
 
+/* What @owner has, or with NULL all together. */
+size_t quota_taken(const struct quota *quota, const void *owner);
+
 /* @owner has so much less. */
 void quota_return(struct quota *quota, const void *owner, size_t amount);
 

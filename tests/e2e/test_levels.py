@@ -210,7 +210,13 @@ def from_threads(checks, directory):
         checks.equal("a child of a full table", total(snapshot_after(server), service, "levels.labelled"),
                      before + 1000 * count + TABLE + 500 + 2)
         checks.equal("ends with status 0", agent.stop(), 0)
-        checks.equal("no warning", warnings(agent), [])
+        said = warnings(agent)
+        checks.ok("the table and the level that fill are warned of, and nothing else", all(
+            f"service '{service}', metric 'levels.labelled': " in line and
+            re.search(r"labels with most values: label \(\d+ values\)", line) for line in said), said)
+        checks.equal("once each", [sum(words in line for line in said) for words in (
+            f"the levels of '{master.binary}' have 1984 of at most 1984 label sets", "series of this level over all processes")], [1, 1])
+        checks.equal("nothing else", len(said), 2)
 
 
 def crowded(checks, directory):

@@ -78,6 +78,41 @@ def cardinality(checks, directory):
         checks.equal("ends with status 0", agent.stop(), 0)
 
 
+def levels(checks, directory):
+    """Label sets of levels: in the table of one process, and over all processes of a service."""
+    with capture.Server() as server, Driven("crowd", "limits-levels") as one, Driven("crowd", "limits-levels") as two, \
+            Driven("crowd", "limits-levels") as three, start(directory, server) as agent:
+        for service in (one, two, three):
+            service.answer()
+        wait_attached(agent, one)
+
+        def lines(words):
+            snapshot_after(server)
+            snapshot_after(server)
+            return [line for line in said(agent, one.service) if words in line]
+
+        one.ask("sets 0 525 1")  # of each of three metrics, and one more
+        checks.equal("1,576 of 1,984 label sets in a process: no warning", lines("the levels of"), [])
+        one.ask("sets 525 5 1")
+        checks.equal("1,591: a warning, with the metric's labels", [line[line.index("have"):] for line in lines("the levels of")],
+                     [f"have 1591 of at most 1984 label sets in process {one.pid}, most of them this metric's; past that new label sets "
+                      "count in overflow series; labels with most values: user (530 values), route (7 values)"])
+        two.ask("sets 530 530 1")
+        checks.equal("1,060 of 2,000 series over two processes: no warning", lines("of this level over all processes"), [])
+        three.ask("sets 1060 540 1")
+        found = lines("of this level over all processes")
+        for metric, labels in (("crowd.open", "user (1600 values), route (7 values)"), ("crowd.gauge", "user (1600 values)"),
+                               ("crowd.latest", "user (1600 values), route (7 values)")):
+            mine = [line[line.index(metric):] for line in found if f"'{metric}'" in line]
+            checks.equal(f"1,600 over three: a warning of {metric}", mine, [
+                f"{metric}': 1601 of at most 2000 series of this level over all processes; past that new label sets count in overflow "
+                f"series; labels with most values: {labels}"])
+        checks.equal("and one of the tables, as before", len(lines("the levels of")), 1)
+        checks.equal("no overflow yet", [key for key in series(snapshot_after(server), one.service) if key[1] == "overflow" and
+                                         key[0] in ("crowd.open", "crowd.latest", "crowd.gauge")], [])
+        checks.equal("ends with status 0", agent.stop(), 0)
+
+
 def shares(checks, directory):
     """Series, cells and label bytes of one service, and those of the host: whatever runs out, all is counted."""
     rows = (
@@ -312,7 +347,7 @@ def main():
         return checks.finish()
     in_own_pid_namespace()  # other services of this host would take room, too
     with scratch("limits") as directory:
-        for name, part in (("what does not fit together", refused), ("series of a metric", cardinality), ("shares", shares),
+        for name, part in (("what does not fit together", refused), ("series of a metric", cardinality), ("levels", levels), ("shares", shares),
                            ("memory", memory), ("views", views), ("reasons of drops", reasons), ("flood", flood)):
             with checks.run(name):
                 part(checks, directory)

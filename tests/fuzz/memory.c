@@ -87,13 +87,15 @@ static void fuzz_table(struct input *input, struct arena *arena)
 	const struct loaded loaded = { .object = &object, .bias = (uint64_t)(uintptr_t)&table - 0x1000 };
 	const struct process process = { .pid = getpid() };
 	const struct level *level;
+	struct level_room room;
 	long count;
 
 	for (size_t i = 0; i < COUNT(descriptors); i++)
 		metric[i] = &descriptors[i].metric;
 	table_fill(input);
-	count = level_read(&process, &loaded, arena, &level);
+	count = level_read(&process, &loaded, arena, &room, &level);
 	REQUIRE(count >= 0 && count <= PROBEMETER_LEVEL_SLOTS);
+	REQUIRE(room.slots <= PROBEMETER_LEVEL_SLOTS && room.text <= PROBEMETER_LEVEL_TEXT);
 	for (long i = 0; i < count; i++)
 		check(&level[i]);
 	REQUIRE(arena_bytes(arena) < MEMORY_MAX);
