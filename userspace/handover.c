@@ -25,7 +25,8 @@
  *
  * Exact are counts, sums, buckets, drops, start times, up-down counters' zero series. Series that the old programs made
  * after the copy are made in step 5; they are few and not counted against their metric's limit. Where the new maps have
- * less room, what has none goes to the metric's overflow series, as events would.
+ * less room, a series that has none goes to the metric's overflow series, all buckets of a histogram together, and so do its
+ * later events.
  */
 #include "handover.h"
 

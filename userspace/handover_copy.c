@@ -3,8 +3,9 @@
  * handover_copy.c - before the turn: what the new set must know before its programs count.
  *
  * Consumes the newest of the old sets and new maps that nobody counts into yet; produces its services, series, names and ids
- * in them, a place for each of its cells, and what of its journal still holds (remember_copy.c). The old programs count on
- * meanwhile: what they count, and whom they meet from now on, is handover_move.c's. See handover.c for the order.
+ * in them, places for its cells, for all of a series or for none, and what of its journal still holds (remember_copy.c). The
+ * old programs count on meanwhile: what they count, and whom they meet from now on, is handover_move.c's. See handover.c for
+ * the order.
  */
 #include "handover.h"
 
@@ -19,6 +20,7 @@
 #include "../bpf/maps.h"
 #include "handover_set.h"
 #include "mapped.h"
+#include "place.h"
 #include "probe.skel.h"
 #include "remember.h"
 
@@ -110,22 +112,12 @@ static void started_copy(const struct pins_set *set, const struct kernel *kernel
 		(void)close(from);
 }
 
-/* Every old cell a place in the new set, which nobody counts into yet: the same one, so that all of them have one. */
-static int places_copy(const struct old_set *old, struct kernel *kernel)
+/* In maps of the same size: every old cell the same place, so that all of them have one. */
+static void places_same(const struct old_set *old, struct kernel *kernel, struct pm_taken *taken)
 {
 	const uint64_t *n = old->layout.number;
-	struct mapped mapped = { 0 };
-	struct pm_taken *taken;
 	uint64_t at;
-	int err;
 
-	/* In maps of another size they have others, and get them with their totals. */
-	if (journal_header(&old->journal)->salt != kernel->salt || n[LAYOUT_SLOTS] != kernel->slots)
-		return 0;
-	err = mapped_open(kernel->skeleton->maps.taken, &mapped);
-	if (err)
-		return err;
-	taken = mapped.at;
 	for (at = 0; at < kernel->slots; at++) {
 		uint64_t where = old_set_word(old->places, at * n[LAYOUT_SLOT_SIZE] + n[LAYOUT_SLOT_WHERE]);
 		struct pm_slot *slot = &kernel->places[at / PM_GROUP].slot[at % PM_GROUP];
@@ -136,8 +128,105 @@ static int places_copy(const struct old_set *old, struct kernel *kernel)
 		taken[0].cells++;
 		taken[PM_WHERE_SERVICE(where)].cells++;
 	}
-	mapped_close(&mapped);
+}
+
+#define SERIES_OF(where) ((where) & PM_WHERE(PM_WHERE_SERVICE(~0ull), PM_WHERE_METRIC(~0ull)))
+
+static int slot_compare(const void *left, const void *right)
+{
+	const struct pm_slot *a = left, *b = right;
+	const uint64_t x[] = { SERIES_OF(a->where), a->hash, a->where }, y[] = { SERIES_OF(b->where), b->hash, b->where };
+	size_t i;
+
+	for (i = 0; i < sizeof(x) / sizeof(x[0]); i++)
+		if (x[i] != y[i])
+			return x[i] < y[i] ? -1 : 1;
 	return 0;
+}
+
+/* How many cells a service may still have, by the rules of cell_make(). */
+static uint64_t room_of(const struct kernel *kernel, const struct pm_taken *taken, uint32_t service)
+{
+	uint64_t all = kernel->slots / 8 * 7, own = kernel->limits.service_cells;
+
+	all -= taken[0].cells < all ? taken[0].cells : all;
+	own -= taken[service].cells < own ? taken[service].cells : own;
+	return all < own ? all : own;
+}
+
+/*
+ * All cells of a series, or none: a histogram of which some buckets are in the overflow series would step back. With the first series
+ * that does not fit the service's share is full, or else later events would begin that series anew.
+ */
+static void series_place(struct kernel *kernel, struct pm_taken *taken, const struct pm_slot *cell, size_t count)
+{
+	uint32_t service = PM_WHERE_SERVICE(cell->where);
+	uint64_t room = room_of(kernel, taken, service);
+	size_t i = 0;
+
+	while (count <= room && i < count && place_take(kernel, cell[i].hash, cell[i].where) >= 0)
+		i++;
+	if (i < count) {
+		while (i--)
+			place_free(kernel, place_find(kernel, cell[i].hash, cell[i].where));
+		count = room;
+	}
+	taken[0].cells += count;
+	taken[service].cells += count;
+}
+
+static bool has_series(const struct kernel *kernel, const struct pm_slot *cell)
+{
+	const struct pm_series_key key = { .hash = cell->hash, .service = PM_WHERE_SERVICE(cell->where),
+					   .metric = PM_WHERE_METRIC(cell->where) };
+	struct pm_series series;
+
+	return !bpf_map_lookup_elem(bpf_map__fd(kernel->skeleton->maps.series), &key, &series) &&
+	       (series.named || cell->where & PM_BUCKET_UNNAMED);
+}
+
+/* In maps of another size: places for series as a whole, as far as there is room. Overflow series get theirs with their totals. */
+static int places_other(const struct old_set *old, struct kernel *kernel, struct pm_taken *taken)
+{
+	const uint64_t *n = old->layout.number;
+	struct pm_slot *cell = calloc(n[LAYOUT_SLOTS] + 1, sizeof(*cell)), *end = cell, *from, *to;
+	uint64_t at;
+
+	if (!cell)
+		return -ENOMEM;
+	for (at = 0; at < n[LAYOUT_SLOTS]; at++) {
+		*end = (struct pm_slot){ .where = old_set_word(old->places, at * n[LAYOUT_SLOT_SIZE] + n[LAYOUT_SLOT_WHERE]),
+					 .hash = old_set_word(old->places, at * n[LAYOUT_SLOT_SIZE] + n[LAYOUT_SLOT_HASH]) };
+		end += end->where && !(end->where & (PM_WHERE_BUSY | PM_BUCKET_OVERFLOW)) &&
+		       PM_WHERE_SERVICE(end->where) < PM_MAX_SERVICES;
+	}
+	qsort(cell, (size_t)(end - cell), sizeof(*cell), slot_compare);
+	for (from = cell; from < end; from = to) {
+		struct pm_slot *last = from;
+
+		/* Two slots may have one key: one place is enough. */
+		for (to = from + 1; to < end && SERIES_OF(to->where) == SERIES_OF(from->where) && to->hash == from->hash; to++)
+			if (to->where != last->where)
+				*++last = *to;
+		if (has_series(kernel, from))
+			series_place(kernel, taken, from, (size_t)(last + 1 - from));
+	}
+	free(cell);
+	return 0;
+}
+
+/* Old cells their places in the new set, which nobody counts into yet. */
+static int places_copy(const struct old_set *old, struct kernel *kernel)
+{
+	struct mapped taken = { 0 };
+	int err = mapped_open(kernel->skeleton->maps.taken, &taken);
+
+	if (!err && journal_header(&old->journal)->salt == kernel->salt && old->layout.number[LAYOUT_SLOTS] == kernel->slots)
+		places_same(old, kernel, taken.at);
+	else if (!err)
+		err = places_other(old, kernel, taken.at);
+	mapped_close(&taken);
+	return err;
 }
 
 int handover_prepare(struct handover *handover, struct kernel *kernel)

@@ -21,6 +21,7 @@
 #include "layout.h"
 #include "mapped.h"
 #include "merge.h"
+#include "place.h"
 #include "probe.skel.h"
 #include "table.h"
 
@@ -176,36 +177,19 @@ static bool has_share(const struct moving *moving, uint64_t where)
 		moving->taken[PM_WHERE_SERVICE(where)].cells < kernel->limits.service_cells);
 }
 
-/* The slot of a key, found or taken, as cell.bpf.h does it and beside it. Return: slot, or -1. */
+/* The slot of a key, found or taken. Return: slot, or -1. */
 static long slot_take(struct moving *moving, uint64_t hash, uint64_t where)
 {
-	struct kernel *kernel = moving->kernel;
-	uint64_t mix = pm_mix(hash, where, kernel->salt), expected;
-	uint32_t tries = where & PM_BUCKET_OVERFLOW ? PM_GROUP_TRIES_OVERFLOW : PM_GROUP_TRIES, pass, try, i;
+	long slot = place_find(moving->kernel, hash, where);
 
-	for (pass = 0; pass < 2; pass++) {
-		if (pass && !has_share(moving, where))
-			return -1;
-		for (try = 0; try < tries; try++)
-			for (i = 0; i < PM_GROUP; i++) {
-				uint32_t group = (uint32_t)((mix >> 3) + try) & (kernel->slots / PM_GROUP - 1);
-				uint32_t at = (uint32_t)(mix + i) & (PM_GROUP - 1);
-				struct pm_slot *slot = &kernel->places[group].slot[at];
-
-				expected = 0;
-				if (!pass && __atomic_load_n(&slot->where, __ATOMIC_ACQUIRE) == where && slot->hash == hash)
-					return (long)group * PM_GROUP + at;
-				if (!pass || !__atomic_compare_exchange_n(&slot->where, &expected, where | PM_WHERE_BUSY, false,
-									  __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-					continue;
-				slot->hash = hash;
-				__atomic_store_n(&slot->where, where, __ATOMIC_SEQ_CST);
-				__atomic_fetch_add(&moving->taken[0].cells, 1, __ATOMIC_SEQ_CST);
-				__atomic_fetch_add(&moving->taken[PM_WHERE_SERVICE(where)].cells, 1, __ATOMIC_SEQ_CST);
-				return (long)group * PM_GROUP + at;
-			}
+	if (slot >= 0 || !has_share(moving, where))
+		return slot;
+	slot = place_take(moving->kernel, hash, where);
+	if (slot >= 0) {
+		__atomic_fetch_add(&moving->taken[0].cells, 1, __ATOMIC_SEQ_CST);
+		__atomic_fetch_add(&moving->taken[PM_WHERE_SERVICE(where)].cells, 1, __ATOMIC_SEQ_CST);
 	}
-	return -1;
+	return slot;
 }
 
 static void carried_add(struct pm_carried *to, uint64_t count, uint128_t sum)

@@ -503,7 +503,8 @@ def other_rules(checks, directory):
 
 
 def less_room(checks, directory):
-    """In less room than what was counted takes, all of it is still counted, and so is what comes then."""
+    """In less room than what was counted takes, all of it is still counted, and so is what comes then. A histogram's buckets stay
+    together: what is shown of a series is all that was, and never less afterwards."""
     with Host(directory, "less") as host, capture.Server() as server, Driven("hammer", "less", "--threads", 2) as one:
         one.answer()
         with start_agent(directory, server, "--include", f"path:{one.binary}", host=host) as agent:
@@ -512,6 +513,7 @@ def less_room(checks, directory):
             request = snapshot_after(server)
             compare(checks, "room", request, one.service, Truth([fired]))
             kill(agent)
+        before = {metric: values(request, one.service, metric) for metric in COUNTERS + HISTOGRAMS}
         with start_agent(directory, server, "--include", f"path:{one.binary}", "--max-cells", "2048", host=host) as agent:
             wait_attached(agent, one)
             agent.wait_ready("its turn", lambda: "took over" in agent.output(), 60)
@@ -522,6 +524,12 @@ def less_room(checks, directory):
                                       for key, row in Truth([fired]).series.items() if key[0] == metric) for metric in found}
                 checks.equal(f"{name}: whole", found, wanted)
                 checks.equal(f"{name}: nothing is dropped", drops(request, "hammer."), {})
+                shown = {(metric, key): value for metric in before for key, value in values(request, one.service, metric).items()
+                         if key != "overflow"}
+                fallen = {(metric, key): (value, before[metric].get(key)) for (metric, key), value in shown.items()
+                          if value < before[metric].get(key, 0)}
+                checks.ok(f"{name}: none of {len(shown)} series is less than it was", shown and not fallen, fallen)
+                before.update({metric: {**before[metric], **values(request, one.service, metric)} for metric in before})
                 fired = one.ask("fire 20")
 
 
