@@ -49,10 +49,12 @@ load=$!
 # The usual port, unless somebody has it; then any.
 port=9464
 if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then port=0; fi
-# In a mount namespace of its own, with a bpffs that goes with it: this agent neither finds nor leaves anything on the host.
+# In a mount namespace of its own, with a bpffs that goes with it: this agent neither finds nor leaves anything on the host, and
+# what it says of counting that goes on without it holds for any other bpffs, not for this one.
 mkdir "$data/bpf"
 unshare --mount sh -c 'mount -t bpf bpf "$1/bpf"; exec build/probemeter run --exporter console,prometheus \
-    --prometheus-port "$2" --bpffs "$1/bpf" --run-dir "$1/run"' run.sh "$data" "$port" 2> >(tee "$data/agent.log" >&2) &
+    --prometheus-port "$2" --bpffs "$1/bpf" --run-dir "$1/run"' run.sh "$data" "$port" \
+    2> >(tee "$data/agent.log" | grep --line-buffered -v "counting goes on" >&2) &
 agent=$!
 for _ in $(seq 50); do
     page=$(grep -o 'http://[0-9.]*:[0-9]*' "$data/agent.log" 2>/dev/null | head -n 1) && break

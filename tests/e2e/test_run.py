@@ -70,6 +70,7 @@ def main():
             with checks.run("the page"):
                 watch(checks, run)
             started = running(directory)
+            checks.ok("nothing is said of what Ctrl-C would leave", "counting goes on" not in run.output(), run.tail())
             checks.ok("service, load and agent run", all(any(name in line for line in started.values()) for name in
                                                          ("services/scriptd", "services/load.py", "probemeter run")), started)
             os.killpg(run.pid, signal.SIGINT)  # as a terminal does
