@@ -85,10 +85,13 @@ class Request:
         self.body = body
         self.client = handler.client()
         self._time_ns = None
+        self._official = False
 
     def message(self):
         """The decoded request; raises otlp.Malformed."""
-        return otlp.decode(self.body, self.headers.get("Content-Encoding", ""))
+        message = otlp.decode(self.body, self.headers.get("Content-Encoding", ""), strict=not self._official)
+        self._official = True
+        return message
 
     def points(self):
         return list(otlp.points(self.message()))

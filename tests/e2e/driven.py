@@ -5,6 +5,7 @@ They read commands from stdin and answer each with one line of JSON, which says 
 export is compared with it only after a snapshot that was taken later than the answer came.
 """
 import errno
+import functools
 import json
 import os
 import re
@@ -172,9 +173,10 @@ def snapshot_after(server, timeout_s=20.0):
     return wait_until("an export of a snapshot taken after this point", newer, timeout_s)
 
 
+@functools.lru_cache(maxsize=2)  # asked for once per metric, and large
 def series(request, service):
-    """{(metric name, label values in their order): Point} of one service in one request. In place of the values of an
-    overflow series stands "overflow"."""
+    """{(metric name, label values in their order): Point} of one service in one request, to be read only. In place of the
+    values of an overflow series stands "overflow"."""
     found = {}
     for point in request.points():
         if point.service != service:

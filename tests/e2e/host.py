@@ -112,7 +112,6 @@ def bpftool(*arguments):
     return subprocess.run([tool, "-j", *arguments], check=True, capture_output=True, timeout=20).stdout
 
 
-def known(kind_and_id):
-    """Does the kernel still have it?"""
-    kind, number = kind_and_id
-    return any(one["id"] == number for one in json.loads(bpftool(kind, "show")))
+def known(ids):
+    """Those of Host.ids() that the kernel still has."""
+    return {(kind, one["id"]) for kind in {kind for kind, _ in ids} for one in json.loads(bpftool(kind, "show"))} & ids

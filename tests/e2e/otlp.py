@@ -31,8 +31,9 @@ class Malformed(Failed):
     """Bytes that are no ExportMetricsServiceRequest, or that hold fields the official schema does not have."""
 
 
-def decode(body, encoding=""):
-    """The request in @body; raise Malformed for anything a strict receiver would refuse."""
+def decode(body, encoding="", strict=True):
+    """The request in @body; raise Malformed for anything a strict receiver would refuse. Not @strict: what went through
+    this before, in a fifth of the time."""
     if encoding == "gzip":
         body = gzip.decompress(body)
     elif encoding not in ("", "identity"):
@@ -42,7 +43,7 @@ def decode(body, encoding=""):
         request.ParseFromString(body)  # also refuses strings that are not UTF-8
     except Exception as error:  # DecodeError, or the C++ runtime's own
         raise Malformed(f"{type(error).__name__}: {error}") from None
-    unknown = list(_unknown_fields(request, "request"))
+    unknown = list(_unknown_fields(request, "request")) if strict else []
     if unknown:
         raise Malformed(f"fields that the official schema does not have: {unknown[:5]}")
     return request
