@@ -211,7 +211,8 @@ def services(checks, label, binary, most_mib, slow, found, directory):
         broken = [complaint for request in server.requests[-2:] for complaint in broken_rules(request)]
         checks.equal(f"{label}: exports obey the data model", broken[:3], [])
         checks.equal(f"{label}: ends with status 0", agent.stop(), 0)
-        most_s = 60.0 if any(attack.path.stem in NAMED for attack in found) else 10.0
+        # Each probe that goes waits for the kernel, and that for whoever it has stopped: on a busy host for seconds.
+        most_s = 60.0 if any(attack.path.stem in NAMED for attack in found) else 25.0
         checks.ok(f"{label}: in bounded time", agent.stop_s < most_s * slow, f"{agent.stop_s:.1f} s")
         output = agent.log.read_bytes().decode(errors="surrogateescape")
         checks.equal(f"{label}: nothing that a terminal obeys", orders_in(output), "[]")
