@@ -359,7 +359,8 @@ def second_signal(results, directory, binary):
     """Whoever sends a second signal is not kept waiting, whatever the first one has begun."""
     for first, second in ((signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM), (signal.SIGTERM, signal.SIGINT)):
         with faults.Collector(default=faults.stall()) as collector, \
-                Agent(directory, OTEL_EXPORTER_OTLP_ENDPOINT=collector.otlp, no_proxy="*") as agent:
+                Agent(directory, OTEL_EXPORTER_OTLP_ENDPOINT=collector.otlp, no_proxy="*",
+                      OTEL_METRIC_EXPORT_INTERVAL=600000) as agent:  # so that the one export that is seen is the last
             agent.wait_ready("the agent has started", lambda: "kernel:" in agent.output())
             time.sleep(0.5)
             agent.signal(first)
